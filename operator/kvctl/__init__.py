@@ -1,0 +1,1 @@
+"""The command line: lint, load, rollout verbs, the embedded cluster and the demo."""

@@ -1,0 +1,1 @@
+"""The judge: objectives -> PromQL, counts -> Verdict."""
