@@ -1,15 +1,17 @@
-"""KVCluster.status as pydantic models. The rollout's whole state lives here: kill the operator at any moment and the next one goes on from it.
+"""KVCluster.status as pydantic models. The rollout's whole state lives here: kill the operator at any moment and the
+next one goes on from it.
 
 Written by the operator alone; nobody steers by editing it (see `core/rollout/requests.py` for how people do).
+Write it as `model_dump(mode="json", by_alias=True, exclude_none=True)`: that is what the CRD's schema accepts.
 """
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field, FiniteFloat
+from pydantic.config import JsonDict
 
-from kvoperator.api.spec import Strict
+from kvoperator.api.spec import BY_NAME, Strict
 
 
 class Phase(StrEnum):
@@ -33,77 +35,84 @@ class Outcome(StrEnum):
 
 
 class Revision(Strict):
-    """What a set of pods runs; `name` is a hash of the rest. Enough to re-create the pods after the spec has moved on."""
+    """What a set of pods runs. Enough to re-create the pods after the spec has moved on."""
 
-    name: str
-    image: str
-    config: dict[str, str] = Field(default={}, description="The pods' KV_* settings that do not differ between regions.")
+    name: str = Field(description="Hash of the rest.")
+    image: str = Field(description="Image of the service.")
+    config: dict[str, str] = Field(
+        default={}, description="The pods' KV_* settings that do not differ between regions."
+    )
 
 
 class Counts(Strict):
     """Requests of one arm since the step began."""
 
-    total: float = 0
-    bad: float = 0
+    total: FiniteFloat = Field(default=0, description="All requests.")
+    bad: FiniteFloat = Field(default=0, description="Those that failed, or were too slow.")
 
 
 class Verdict(Strict):
     """What one gate said of one region at one look, and what it saw."""
 
-    region: str
-    gate: str
-    outcome: Outcome
-    at: datetime
-    canary: Counts = Counts()
-    stable: Counts = Counts()
-    evidence: float | None = Field(default=None, description="log10 of the e-value; see core/judge.")
-    bound: float | None = Field(default=None, description="log10 of the e-value that means Fail.")
-    query: str = ""
-    message: str = ""
+    region: str = Field(description="Region that was looked at.")
+    gate: str = Field(description="Gate that looked.")
+    outcome: Outcome = Field(description="What it said.")
+    at: AwareDatetime = Field(description="When it looked.")
+    canary: Counts = Field(default=Counts(), description="Requests answered by the canary.")
+    stable: Counts = Field(default=Counts(), description="Requests answered by the stable revision.")
+    evidence: FiniteFloat | None = Field(default=None, description="log10 of the e-value; see core/judge.")
+    bound: FiniteFloat | None = Field(default=None, description="log10 of the e-value that means Fail.")
+    query: str = Field(default="", description="What Prometheus was asked.")
+    message: str = Field(default="", description="The outcome in a sentence.")
 
 
 class Hold(Strict):
     """Why a rollout is not moving though its time is up, or before it may start its clock."""
 
-    reason: str
-    message: str
-    since: datetime
+    reason: str = Field(description="One word for programs.")
+    message: str = Field(description="A sentence for people.")
+    since: AwareDatetime = Field(description="When it began.")
 
 
 class Refusal(Strict):
-    """A revision that was rolled back, and why; it is not tried again unless somebody asks (`kvctl rollout retry`)."""
+    """A revision that was rolled back, and why; not tried again unless somebody asks (`kvctl rollout retry`)."""
 
-    revision: str
-    image: str
-    reason: str
-    message: str
-    at: datetime
+    revision: str = Field(description="Name of the revision.")
+    image: str = Field(description="Its image.")
+    reason: str = Field(description="One word for programs.")
+    message: str = Field(description="A sentence for people.")
+    at: AwareDatetime = Field(description="When it was refused.")
 
 
 class RolloutStatus(Strict):
-    phase: Phase = Phase.PROVISIONING
-    stable: Revision | None = None
-    canary: Revision | None = None
+    """The state of the rollout machine."""
+
+    phase: Phase = Field(default=Phase.PROVISIONING, description="Where the rollout stands.")
+    stable: Revision | None = Field(default=None, description="The revision that serves by default.")
+    canary: Revision | None = Field(default=None, description="The revision on trial.")
     step: int = Field(default=0, description="Index into spec.rollout.steps.")
     traffic: int = Field(default=0, description="Percent asked for the canary.")
-    phase_started_at: datetime | None = None
-    step_started_at: datetime | None = Field(
+    phase_started_at: AwareDatetime | None = Field(default=None, description="When the phase began.")
+    step_started_at: AwareDatetime | None = Field(
         default=None, description="When the step's share was confirmed in every region; null while it is not."
     )
-    looked_at: datetime | None = Field(default=None, description="Last look at the gates.")
-    unready_since: datetime | None = Field(default=None, description="Since when canary pods are awaited.")
-    no_data_since: datetime | None = Field(default=None, description="Since when a gate has had no answer.")
-    hold: Hold | None = None
-    paused_by: str | None = None
-    refused: Refusal | None = None
-    verdicts: Annotated[list[Verdict], Field(max_length=64)] = []
+    looked_at: AwareDatetime | None = Field(default=None, description="Last look at the gates.")
+    unready_since: AwareDatetime | None = Field(default=None, description="Since when canary pods are awaited.")
+    no_data_since: AwareDatetime | None = Field(default=None, description="Since when a gate has had no answer.")
+    hold: Hold | None = Field(default=None, description="Why the rollout is not moving.")
+    paused_by: str | None = Field(default=None, description="Who paused it.")
+    refused: Refusal | None = Field(default=None, description="The last revision that was rolled back.")
+    # 16 regions, each judged on availability and on up to 4 percentiles
+    verdicts: Annotated[list[Verdict], Field(max_length=80)] = Field(default=[], description="Of the last look.")
     last_request: str | None = Field(default=None, description="Id of the last request carried out.")
 
 
 class RegionStatus(Strict):
-    name: str
+    """One region, as it is seen."""
+
+    name: str = Field(description="Name of the region.")
     ready: int = Field(default=0, description="Pods ready, of all revisions.")
-    wanted: int = 0
+    wanted: int = Field(default=0, description="Pods wanted, of all revisions.")
     weights: dict[str, int] = Field(default={}, description="Revision -> percent, as the gateway confirmed it.")
 
 
@@ -114,20 +123,27 @@ class ConditionStatus(StrEnum):
 
 
 class Condition(Strict):
-    type: str
-    status: ConditionStatus
-    reason: str
-    message: str
-    last_transition_time: datetime
-    observed_generation: int
+    """A Kubernetes condition."""
+
+    type: str = Field(description="Ready, Reconciling, Stalled or Paused.")
+    status: ConditionStatus = Field(description="Whether it holds.")
+    reason: str = Field(description="One word for programs.")
+    message: str = Field(description="A sentence for people.")
+    last_transition_time: AwareDatetime = Field(description="When the status last changed.")
+    observed_generation: int = Field(description="Generation of the spec that this is about.")
+
+
+BY_TYPE: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
 
 
 class KVClusterStatus(Strict):
-    observed_generation: int = 0
-    phase: Phase = Phase.PROVISIONING
+    """What is, as far as the operator knows."""
+
+    observed_generation: int = Field(default=0, description="Generation of the spec that this status is about.")
+    phase: Phase = Field(default=Phase.PROVISIONING, description="Where the rollout stands.")
     release: str = Field(default="", description="Image that serves by default (stable).")
     regions_ready: str = Field(default="", description="Regions ready / regions wanted.")
     traffic: str = Field(default="", description="Canary's share, such as 25%.")
-    regions: list[RegionStatus] = []
-    rollout: RolloutStatus = RolloutStatus()
-    conditions: list[Condition] = []
+    regions: list[RegionStatus] = Field(default=[], description="Each region.", json_schema_extra=BY_NAME)
+    rollout: RolloutStatus = Field(default=RolloutStatus(), description="The state of the rollout machine.")
+    conditions: list[Condition] = Field(default=[], description="Summary for tools.", json_schema_extra=BY_TYPE)
