@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from kvdev.errors import ClusterUnknown, KvdevError
+from kvdev.errors import UnknownClusterError, KvdevError
 
 SLOTS = range(16)
 API_PORT = 6443
@@ -135,7 +135,7 @@ class ClusterState:
 
 
 def load(directory: Path) -> ClusterState:
-    """The cluster whose folder this is; ClusterUnknown when there is none, KvdevError when its file is damaged."""
+    """The cluster whose folder this is; UnknownClusterError when there is none, KvdevError when its file is damaged."""
     path = directory / "cluster.json"
     try:
         data = json.loads(path.read_text())
@@ -148,7 +148,7 @@ def load(directory: Path) -> ClusterState:
             processes=tuple(Process(**process) for process in data["processes"]),
         )
     except FileNotFoundError:
-        raise ClusterUnknown(
+        raise UnknownClusterError(
             f"no cluster named {directory.name} here ({path} is missing); start one with: kvctl dev up --name {directory.name}"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
