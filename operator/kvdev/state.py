@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from kvdev.errors import UnknownClusterError, KvdevError
+from kvdev.errors import KvdevError, UnknownClusterError
 
 SLOTS = range(16)
 API_PORT = 6443
@@ -37,18 +37,22 @@ class Process:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterState:
-    """One cluster: regions -> their zones; `programs` is the folder of kubectl and the control plane's programs."""
+    """One cluster; `regions` maps each region to its zones."""
 
     name: str
     slot: int
     regions: Mapping[str, tuple[str, ...]]
     directory: Path
-    programs: Path
     processes: tuple[Process, ...] = field(default=())
 
     @property
     def kubeconfig(self) -> Path:
         return self.directory / "kubeconfig"
+
+    @property
+    def programs(self) -> Path:
+        """Links to every part's program by its name: put it on PATH for kubectl."""
+        return self.directory / "bin"
 
     @property
     def pki(self) -> Path:
@@ -130,7 +134,7 @@ class ClusterState:
         """Write `cluster.json` in one step: a reader sees the old or the new one."""
         path = self.directory / "cluster.json"
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1, default=str))
+        partial.write_text(json.dumps({**asdict(self), "directory": str(self.directory)}, indent=1))
         partial.rename(path)
 
 
@@ -144,12 +148,12 @@ def load(directory: Path) -> ClusterState:
             slot=data["slot"],
             regions={region: tuple(zones) for region, zones in data["regions"].items()},
             directory=directory,
-            programs=Path(data["programs"]),
             processes=tuple(Process(**process) for process in data["processes"]),
         )
     except FileNotFoundError:
         raise UnknownClusterError(
-            f"no cluster named {directory.name} here ({path} is missing); start one with: kvctl dev up --name {directory.name}"
+            f"no cluster named {directory.name} here ({path} is missing); "
+            f"start one with: kvctl dev up --name {directory.name}"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise KvdevError(
