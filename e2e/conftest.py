@@ -1,0 +1,37 @@
+"""One embedded cluster for all behaviours; a namespace and a KVCluster for each."""
+
+from collections.abc import Iterator
+
+import pytest
+from kvctl.demo import images
+from kvdev import cluster as embedded
+from world import REGIONS, Cluster, World
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    images.build_all()
+    state = embedded.up("e2e", REGIONS)
+    yield World(state)
+    embedded.down("e2e")
+
+
+@pytest.fixture
+def cluster(world: World, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A namespace with nothing in it yet; whatever the test leaves is removed."""
+    namespace = request.node.name.replace("_", "-").removeprefix("test-")[:50].strip("-")
+    world.kubectl("create", "namespace", namespace)
+    under_test = Cluster(world, namespace)
+    yield under_test
+    for load in under_test.loads:
+        load._process.kill()
+        load._process.communicate()
+    world.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def ready(cluster: Cluster) -> Cluster:
+    """A KVCluster that serves kvservice 1.0.0."""
+    cluster.apply()
+    cluster.wait_phase("Done")
+    return cluster

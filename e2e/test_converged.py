@@ -1,0 +1,47 @@
+"""A converged cluster costs nothing, and what others do to its objects is mended or shown."""
+
+import json
+import time
+
+from world import Cluster
+
+
+def test_a_converged_cluster_costs_no_write_in_a_minute(ready: Cluster) -> None:
+    ready.load()
+    settled = len(ready.world.writes(ready.namespace))
+
+    time.sleep(60)
+
+    assert settled > 0  # the audit log does tell
+    assert ready.world.writes(ready.namespace)[settled:] == []
+
+
+def test_what_somebody_deletes_is_made_again_and_a_foreign_label_survives(ready: Cluster) -> None:
+    name = f"kv-eu-west-{ready.rollout['stable']['name']}"
+    route = "kv-eu-west"
+    ready.world.kubectl("label", "httproute", route, "-n", ready.namespace, "team=storage")
+
+    ready.world.kubectl("delete", "service", name, "-n", ready.namespace)
+
+    ready.wait(
+        "made again",
+        lambda: name in [i["metadata"]["name"] for i in ready.world.get("services", ready.namespace)["items"]],
+    )
+    assert ready.world.get("httproute", ready.namespace, route)["metadata"]["labels"]["team"] == "storage"
+
+
+def test_a_field_that_somebody_else_took_over_is_shown_not_forced(ready: Cluster) -> None:
+    patch = json.dumps({"spec": {"replicas": 3}})
+    name = f"kv-eu-west-{ready.rollout['stable']['name']}"
+    ready.world.kubectl(
+        "patch", "deployment", name, "-n", ready.namespace, "--type=merge", "--field-manager=somebody", "-p", patch
+    )
+
+    def stalled() -> str | None:
+        conditions = {condition["type"]: condition for condition in ready.status["conditions"]}
+        found = conditions["Stalled"]
+        return found["message"] if found["reason"] == "FieldConflict" else None
+
+    message = ready.wait("stalled", stalled)
+    assert "somebody" in message
+    assert ".spec.replicas" in message

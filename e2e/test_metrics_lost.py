@@ -1,0 +1,29 @@
+"""Prometheus is gone for a minute in the middle of a step: held, with the reason in status; then the good release goes on."""
+
+import time
+
+from world import BETTER, Cluster
+from kvdev import cluster as embedded
+
+
+def test_a_good_release_is_held_while_prometheus_is_down_and_promoted_after(ready: Cluster) -> None:
+    load = ready.load()
+    ready.release(BETTER)
+    ready.wait_step(0)
+
+    embedded.stop_part("e2e", "prometheus")
+    try:
+        hold = ready.wait("held", lambda: ready.rollout.get("hold"))
+        share = ready.canary_weight()
+        outage_ends = time.monotonic() + 60
+        seen = {
+            (ready.rollout["phase"], ready.canary_weight())
+            for _ in iter(lambda: time.sleep(1) or time.monotonic() < outage_ends, False)
+        }
+    finally:
+        embedded.start_part("e2e", "prometheus")
+
+    assert hold["reason"] == "MetricsUnavailable"
+    assert seen == {("Stepping", share)}
+    assert ready.wait_phase("Done", "RolledBack", within_s=150)["stable"]["image"] == BETTER
+    assert load.stop()["total"]["failed"] == 0

@@ -1,0 +1,222 @@
+"""A user's means: kubectl, kvctl, Envoy's admin port; and what a fault drill needs: signals."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kvdev.gateway import observe
+from kvdev.state import ClusterState
+
+REGIONS = {"eu-west": ("a", "b"), "us-east": ("a", "b")}
+GOOD, BETTER, SLOW = "kvservice:1.0.0", "kvservice:1.1.0", "kvservice:1.2.0-slow"
+KVCTL = str(Path(sys.executable).with_name("kvctl"))
+
+
+class World:
+    """The embedded cluster, as somebody at a terminal has it."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self.state = state
+        self.environment = {**os.environ, "KUBECONFIG": str(state.kubeconfig)}
+
+    def kubectl(self, *args: str, stdin: str | None = None) -> str:
+        return self._run(str(self.state.programs / "kubectl"), *args, stdin=stdin)
+
+    def kvctl(self, *args: str) -> str:
+        return self._run(KVCTL, *args)
+
+    def get(self, kind: str, namespace: str, *args: str) -> Any:
+        return json.loads(self.kubectl("get", kind, "-n", namespace, "-o", "json", *args))
+
+    def writes(self, namespace: str) -> list[dict[str, Any]]:
+        """What the operator has written in a namespace, out of the API server's audit log."""
+        lines = (self.state.logs / "audit.log").read_text().splitlines()
+        events = [json.loads(line) for line in lines]
+        return [
+            event
+            for event in events
+            if event["user"]["username"] == "system:serviceaccount:kvcluster-system:kvoperator"
+            and event["verb"] not in ("get", "list", "watch")
+            and event.get("objectRef", {}).get("namespace") == namespace
+        ]
+
+    def kill_operator(self) -> None:
+        """SIGKILL; the pod's restart policy brings it back."""
+        assert self.kill_pods("kvcluster-system", "kvoperator") == 1
+
+    def kill_pods(self, namespace: str, prefix: str) -> int:
+        """SIGKILL the processes of the pods whose names begin with `prefix`; how many there were."""
+        pids = [pid for pid, pod in self._pod_processes(namespace) if pod.startswith(prefix)]
+        for pid in pids:
+            os.killpg(pid, signal.SIGKILL)
+        return len(pids)
+
+    def _pod_processes(self, namespace: str) -> Iterator[tuple[int, str]]:
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                raw = (folder / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            variables = dict(line.decode().split("=", 1) for line in raw if b"=" in line)
+            pid = int(folder.name)
+            if (
+                variables.get("KVDEV_CLUSTER") == self.state.name
+                and variables.get("KVDEV_NAMESPACE") == namespace
+                and os.getpgid(pid) == pid
+            ):
+                yield pid, variables["KVDEV_POD"]
+
+    def _run(self, *command: str, stdin: str | None = None) -> str:
+        done = subprocess.run(command, input=stdin, env=self.environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
+        return done.stdout
+
+
+class Load:
+    """A running `kvctl load`; `stop()` ends it and returns its report."""
+
+    def __init__(self, world: World, *args: str) -> None:
+        self._process = subprocess.Popen(
+            [KVCTL, "load", "--output", "json", *args],
+            env=world.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def stop(self) -> dict[str, Any]:
+        self._process.send_signal(signal.SIGINT)
+        out, err = self._process.communicate(timeout=60)
+        assert out, err
+        report: dict[str, Any] = json.loads(out)
+        return report
+
+
+class Cluster:
+    """One KVCluster, named `kv`, in a namespace of its own."""
+
+    def __init__(self, world: World, namespace: str) -> None:
+        self.world = world
+        self.namespace = namespace
+        self.loads: list[Load] = []
+
+    def apply(self, image: str = GOOD, **rollout: Any) -> None:
+        self.world.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest(self.namespace, image, rollout)))
+
+    def release(self, image: str) -> None:
+        patch = json.dumps({"spec": {"release": {"image": image}}})
+        self.world.kubectl("patch", "kvcluster", "kv", "-n", self.namespace, "--type=merge", "-p", patch)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.world.get("kvcluster", self.namespace, "kv").get("status", {})
+        return found
+
+    @property
+    def rollout(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.status.get("rollout", {})
+        return found
+
+    def load(self, rate: int = 40) -> Load:
+        started = Load(self.world, "--cluster", "kv", "-n", self.namespace, "--rate", str(rate), "--duration", "10m")
+        self.loads.append(started)
+        return started
+
+    def weights(self) -> dict[str, dict[str, int]]:
+        """Region -> revision -> percent, as Envoy has it."""
+        routes = asyncio.run(observe.weights(self.world.state.envoy_admin_url))
+        found: dict[str, dict[str, int]] = {}
+        for clusters in routes.values():
+            for cluster, weight in clusters.items():
+                namespace, service, _ = cluster.split("/")
+                if namespace == self.namespace:
+                    region, revision = service.removeprefix("kv-").rsplit("-", 1)
+                    found.setdefault(region, {})[revision] = weight
+        return found
+
+    def canary_weight(self) -> int:
+        """The largest share that anything but the stable revision has in any region, as Envoy has it."""
+        stable = self.rollout["stable"]["name"]
+        return max(
+            (w for region in self.weights().values() for revision, w in region.items() if revision != stable), default=0
+        )
+
+    def pods(self, revision: str) -> dict[str, str]:
+        """Pod name -> uid of a revision."""
+        listed = self.world.get("pods", self.namespace, "-l", f"kvcluster.dev/revision={revision}")
+        return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in listed["items"]}
+
+    def wait(self, what: str, holds: Callable[[], Any], *, within_s: float = 90) -> Any:
+        """Wait until `holds()` is true and return it; the deadline only bounds a failure."""
+        found = until(holds, within_s=within_s)
+        if not found:
+            pytest.fail(f"{what}: not within {within_s:g} s; status: {json.dumps(self.status, indent=1)}")
+        return found
+
+    def wait_gone(self, remaining: Callable[[], list[str]]) -> None:
+        if not until(lambda: not remaining(), within_s=60):
+            pytest.fail(f"still there: {remaining()}")
+
+    def wait_phase(self, *phases: str, within_s: float = 90) -> dict[str, Any]:
+        """Wait for one of the phases, of the generation that is in the spec now."""
+
+        def reached() -> dict[str, Any] | None:
+            found = self.world.get("kvcluster", self.namespace, "kv")
+            status = found.get("status", {})
+            current = status.get("observedGeneration") == found["metadata"]["generation"]
+            return status["rollout"] if current and status.get("phase") in phases else None
+
+        rollout: dict[str, Any] = self.wait(f"phase {phases}", reached, within_s=within_s)
+        return rollout
+
+    def wait_step(self, step: int) -> dict[str, Any]:
+        """Wait until a step's clock runs."""
+
+        def holding() -> dict[str, Any] | None:
+            rollout = self.rollout
+            running = rollout.get("phase") == "Stepping" and rollout["step"] >= step and rollout.get("stepStartedAt")
+            return rollout if running else None
+
+        rollout: dict[str, Any] = self.wait(f"step {step}", holding)
+        return rollout
+
+
+def until(holds: Callable[[], Any], *, within_s: float) -> Any:
+    """The first true `holds()`, or the last false one at the deadline."""
+    deadline = time.monotonic() + within_s
+    while not (found := holds()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def manifest(namespace: str, image: str, rollout: dict[str, Any]) -> dict[str, Any]:
+    quick = {
+        "steps": [{"traffic": 10, "hold": "4s"}, {"traffic": 50, "hold": "4s"}],
+        "bake": "4s",
+        "interval": "2s",
+        "minRequests": 5,
+        "progressDeadline": "1m",
+    }
+    gateways = {"namespace": "default"}
+    return {
+        "apiVersion": "kvcluster.dev/v1alpha1",
+        "kind": "KVCluster",
+        "metadata": {"name": "kv", "namespace": namespace},
+        "spec": {
+            "release": {"image": image},
+            "regions": [
+                {"name": name, "zones": list(zones), "replicas": 2, "gateway": {"name": name, **gateways}}
+                for name, zones in REGIONS.items()
+            ],
+            "rollout": quick | rollout,
+        },
+    }
