@@ -8,7 +8,7 @@ KvctlError                    one line on stderr, exit 1
 ├── TargetError               there is nobody to send load to
 └── DemoError                 the demo could not be carried through, or what it showed did not hold
 
-A message says what was seen, what was expected and what to do. `kvctl.main` prints it; nobody else catches these to print.
+A message says what was seen, what was expected and what to do. `kvctl.main` prints it; nobody else does.
 """
 
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from kvctl.errors import KvctlError
+from kvctl.load.command import load
 
 app = typer.Typer(
     name="kvctl",
@@ -39,6 +40,9 @@ def menu(
     """Options that stand before any command."""
 
 
+app.command()(load)
+
+
 def main() -> None:
     """The console script: never lets a stack trace out; details of the unexpected go to a file."""
     sys.exit(run(sys.argv[1:], log=_state_home() / "kvctl" / "last-error.log"))
@@ -57,10 +61,10 @@ def run(arguments: list[str], *, log: Path) -> int:
     except BrokenPipeError:  # the reader (head, less) has gone: nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc())
-        return _say(f"unexpected {type(error).__name__}: {_first_line(error)} (details in {log}; please report them)", 1)
+        return _say(f"unexpected {type(error).__name__}: {_first_line(error)} (details: {log})", 1)
     return code if isinstance(code, int) else 0
 
 

@@ -1,0 +1,135 @@
+"""`kvctl load`: reads the options, runs the load, prints the report."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+from rich.console import Console
+
+from kvctl.errors import UsageError
+from kvctl.kube import Kube, KubeconfigOption, NamespaceOption
+from kvctl.load import targets
+from kvctl.load.client import Load, Target
+from kvctl.load.report import PERCENTILES, summary
+from kvctl.load.schedule import Plan, parse_sizes
+from kvctl.output import Output, OutputOption, print_json, print_table
+from kvoperator.api.units import seconds
+
+_DEFAULTS = Plan()
+
+
+def load(
+    *,
+    cluster: Annotated[str | None, typer.Option(help="KVCluster to load, through its regions' Gateways.")] = None,
+    namespace: NamespaceOption = None,
+    region: Annotated[list[str] | None, typer.Option(help="Only this region of the cluster; may be repeated.")] = None,
+    url: Annotated[
+        list[str] | None, typer.Option(help="Load this address instead of a cluster; may be repeated.")
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Requests per second, for each region.")] = _DEFAULTS.rate,
+    duration: Annotated[str, typer.Option(help="How long, such as 30s or 5m.")] = "30s",
+    reads: Annotated[float, typer.Option(help="Share of reads; the rest are writes.")] = _DEFAULTS.reads,
+    keys: Annotated[
+        int, typer.Option(help="Keys per region; each is written once before the clock starts.")
+    ] = _DEFAULTS.keys,
+    value_bytes: Annotated[str, typer.Option(help="Size of the values, or a range.")] = "1024-5120",
+    max_in_flight: Annotated[
+        int, typer.Option(help="Requests waiting for an answer, per region; more are dropped, and counted.")
+    ] = _DEFAULTS.max_in_flight,
+    timeout: Annotated[str, typer.Option(help="When to give up on an answer.")] = "5s",
+    fail_on_errors: Annotated[
+        bool, typer.Option("--fail-on-errors", help="Exit 1 if any request failed or was dropped.")
+    ] = False,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Send reads and writes, and say what a client felt: percentiles, rates, errors by kind.
+
+    The load is open: requests start by a schedule, and latency counts from the time a request was meant to start.
+    Every value read is checked: it must be one that was written for its key.
+
+    Examples:
+
+      kvctl load --cluster demo --rate 50 --duration 30s
+
+      kvctl load --cluster demo --region eu-west --reads 0.5 --output json
+
+      kvctl load --url http://127.0.0.1:8080 --rate 200 --duration 1m --fail-on-errors
+    """
+    plan = Plan(
+        rate=rate,
+        duration_s=_duration("duration", duration),
+        reads=reads,
+        keys=keys,
+        value_bytes=parse_sizes(value_bytes),
+        max_in_flight=max_in_flight,
+        timeout_s=_duration("timeout", timeout),
+    )
+    if bool(cluster) == bool(url) or (url and region):
+        raise UsageError("say what to load: either --cluster NAME (and --region, if not all) or --url ADDRESS")
+    where = [targets.of_url(one) for one in url or []]
+    if cluster:
+        where = targets.of_cluster(Kube.connect(kubeconfig, namespace), cluster, region or [])
+    report = asyncio.run(_run(where, plan))
+    print_json(report) if output is Output.JSON else show(report)
+    if fail_on_errors and (report["total"]["failed"] or report["total"]["dropped"]):
+        raise typer.Exit(1)
+
+
+async def _run(where: list[Target], plan: Plan) -> dict[str, Any]:
+    console = Console(stderr=True)
+    async with Load(where, plan, run=uuid4().hex[:8], random=Random()) as sending:  # noqa: S311
+        console.print(
+            f"writing {plan.keys} keys in each of {', '.join(target.region for target in where)}", highlight=False
+        )
+        await sending.prepare()
+        watcher = asyncio.create_task(_progress(sending, plan.duration_s, console.print, console.is_terminal))
+        try:
+            elapsed_s = await sending.run()
+        finally:
+            watcher.cancel()
+        return summary(sending.tallies, elapsed_s)
+
+
+async def _progress(sending: Load, duration_s: float, say: Callable[..., None], often: bool) -> None:
+    """A line now and then, so that nobody wonders whether it hangs."""
+    started = time.monotonic()
+    while True:
+        await asyncio.sleep(1 if often else 10)
+        done = sum(tally.done for tally in sending.tallies.values())
+        failed = sum(tally.failed for tally in sending.tallies.values())
+        gone = time.monotonic() - started
+        say(
+            f"{gone:.0f} of {duration_s:.0f} s: {done} answered, {failed} failed",
+            highlight=False,
+            end="\r" if often else "\n",
+        )
+
+
+def show(report: dict[str, Any]) -> None:
+    """The report as tables."""
+    columns = ["region", "what", "requests", *(f"p{percent} ms" for percent in PERCENTILES), "max ms"]
+    rows = []
+    for region, figures in report["regions"].items():
+        for what in ("reads", "writes"):
+            latencies = figures[what]
+            shown = [f"{latencies[f'p{percent}_ms']:.1f}" for percent in PERCENTILES]
+            rows.append([region, what, str(latencies["count"]), *shown, f"{latencies['max_ms']:.1f}"])
+    print_table(columns, rows)
+    rows = []
+    for region, figures in report["regions"].items():
+        kinds = ", ".join(f"{kind}: {count}" for kind, count in figures["errors"].items()) or "none"
+        rows.append([region, f"{figures['rate']:.1f}", str(figures["failed"]), str(figures["dropped"]), kinds])
+    print()
+    print_table(["region", "answered/s", "failed", "dropped", "errors"], rows)
+
+
+def _duration(option: str, text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise UsageError(f"--{option}: {error}") from None

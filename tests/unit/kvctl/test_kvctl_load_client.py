@@ -1,0 +1,141 @@
+"""`kvctl load` against a small server on loopback that misbehaves when told to."""
+
+import asyncio
+import json
+from random import Random
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from kvctl.errors import TargetError
+from kvctl.load.client import Load, Target
+from kvctl.load.report import CONNECTION, LOST, TIMEOUT, WRONG, summary
+from kvctl.load.schedule import Plan
+
+SHORT = Plan(rate=200, duration_s=0.5, reads=0.8, keys=5, timeout_s=0.2)
+
+
+class Server:
+    """Keeps what is put. `answer`, when set, is asked first and may return a response of its own."""
+
+    def __init__(self):
+        self.records, self.hosts, self.answer = {}, set(), None
+
+    async def handle(self, request):
+        self.hosts.add(request.host)
+        if self.answer and (response := await self.answer(request)):
+            return response
+        if request.method == "PUT":
+            self.records[request.path] = await request.read()
+            return web.Response(status=204)
+        return web.Response(body=self.records[request.path])
+
+
+@pytest.fixture
+async def server():
+    kept = Server()
+    application = web.Application()
+    application.router.add_route("*", "/v1/kv/kvctl-load/{id}", kept.handle)
+    async with TestServer(application) as running:
+        kept.url = str(running.make_url("")).rstrip("/")
+        yield kept
+
+
+async def sent(server, plan=SHORT, misbehave=None):
+    """The tally after a whole load during which the server misbehaves."""
+    async with Load([Target("west", server.url, "demo.default.kv")], plan, run="t", random=Random(3)) as load:
+        await load.prepare()
+        server.answer = misbehave
+        await asyncio.wait_for(load.run(), 10)
+        return load.tallies["west"]
+
+
+async def test_a_good_server_gets_every_request_and_no_error(server):
+    tally = await sent(server)
+    assert tally.done == tally.sent > 50
+    assert tally.reads.count > tally.writes.count > 0
+    assert (tally.failed, tally.dropped) == (0, 0)
+
+
+async def test_requests_carry_the_clusters_host(server):
+    await sent(server)
+    assert server.hosts == {"demo.default.kv"}
+
+
+async def test_a_refused_first_write_stops_the_load_and_says_where(server):
+    server.answer = lambda _: answer(503)
+    with pytest.raises(TargetError, match=r"west at http://.* refused 5 of 5 first writes \(http 503: 5\)"):
+        await sent(server)
+
+
+async def test_nobody_listening_is_said_so():
+    async with Load([Target("west", "http://127.0.0.1:1")], SHORT, run="t", random=Random(3)) as load:
+        with pytest.raises(TargetError, match="connection: 5"):
+            await load.prepare()
+
+
+async def answer(status, body=b""):
+    return web.Response(status=status, body=body)
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "kind"),
+    [
+        (lambda _: answer(503), "http 503"),
+        (lambda _: answer(301), "http 301"),
+        (lambda request: answer(404 if request.method == "GET" else 200), LOST),
+        (lambda request: answer(200, b"other bytes"), WRONG),
+        (lambda _: asyncio.sleep(1), TIMEOUT),
+    ],
+)
+async def test_failures_are_counted_by_kind(server, misbehave, kind):
+    tally = await sent(server, misbehave=misbehave)
+    assert set(tally.errors) == {kind}
+
+
+async def test_a_connection_that_breaks_is_an_error(server):
+    async def break_off(request):
+        request.transport.abort()
+
+    tally = await sent(server, misbehave=break_off)
+    assert tally.errors[CONNECTION] == tally.done > 0
+
+
+async def test_requests_beyond_those_in_flight_are_dropped_and_said(server):
+    tally = await sent(server, Plan(rate=200, duration_s=0.5, keys=5, max_in_flight=3), lambda _: asyncio.sleep(0.6))
+    assert tally.sent <= 6
+    assert tally.dropped > 50
+    assert summary({"west": tally}, 1.0)["total"]["dropped"] == tally.dropped
+
+
+async def test_a_stall_is_felt_by_every_request_that_was_due_in_it(server):
+    """One request at a time would see one slow answer (coordinated omission); here about half of all are slow."""
+    stalled_until = asyncio.get_running_loop().time() + 0.3
+
+    async def stall(request):
+        await asyncio.sleep(max(0.0, stalled_until - asyncio.get_running_loop().time()))
+
+    tally = await sent(server, Plan(rate=200, duration_s=0.5, keys=5), stall)
+    assert tally.reads.percentile(75) > 0.05
+
+
+async def test_a_load_can_be_stopped_early_and_still_counts_what_is_in_flight(server):
+    async with Load([Target("west", server.url)], Plan(rate=200, duration_s=3600), run="t", random=Random(3)) as load:
+        await load.prepare()
+        running = asyncio.create_task(load.run())
+        while not load.tallies["west"].done:
+            await asyncio.sleep(0.01)
+        load.stop()
+        await asyncio.wait_for(running, 10)
+        assert load.tallies["west"].done == load.tallies["west"].sent
+
+
+async def test_each_region_has_its_own_figures(server):
+    targets = [Target("west", server.url), Target("east", server.url)]
+    async with Load(targets, SHORT, run="t", random=Random(3)) as load:
+        await load.prepare()
+        elapsed_s = await load.run()
+        report = json.loads(json.dumps(summary(load.tallies, elapsed_s)))
+    assert set(report["regions"]) == {"west", "east"}
+    assert report["total"]["requests"] == sum(figures["requests"] for figures in report["regions"].values())
