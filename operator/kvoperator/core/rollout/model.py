@@ -28,12 +28,20 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Malformed:
+    """A request annotation that cannot be read. Its id is a hash of the text, so that it is complained about once."""
+
+    id: str
+    message: str
+
+
+@dataclass(frozen=True)
 class RevisionFacts:
     """One revision's pods in one region."""
 
     replicas: int = 0  # asked of the Deployment
     ready: int = 0
-    scraped: int = 0  # pods whose metrics Prometheus has (`up`)
+    scraped: int | None = 0  # pods whose metrics Prometheus has (`up`); None: Prometheus gave no answer
     problem: str = ""  # why pods are not ready, as far as the Deployment says
 
 
@@ -49,7 +57,7 @@ class Facts:
     wanted: Revision  # what the spec asks for
     regions: Mapping[str, RegionFacts]
     verdicts: tuple[Verdict, ...] = ()  # of the look that the last Effects asked for; empty: none was made
-    request: Request | None = None
+    request: Request | Malformed | None = None
 
 
 @dataclass(frozen=True)
