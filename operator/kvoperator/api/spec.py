@@ -22,6 +22,7 @@ NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 ZONE_PATTERN = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 OBJECT_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 PERCENTILE_PATTERN = r"^[1-9][0-9]?(\.[0-9]{1,3})?$"
+PERCENTILE_HELP = "is not a percentile; write a number from 1 to 99.999, such as 95 or 99.9"
 IMAGE_PATTERN = (
     r"^[a-z0-9][-a-z0-9._]*(:[0-9]{1,5})?(/[a-z0-9][-a-z0-9._]*)*"
     r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
@@ -33,7 +34,7 @@ ObjectName = Annotated[str, Field(pattern=OBJECT_PATTERN, min_length=1, max_leng
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=20)]
 Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN, max_length=20)]
 Image = Annotated[str, Field(pattern=IMAGE_PATTERN, min_length=1, max_length=256)]
-Percentile = Annotated[str, Field(pattern=PERCENTILE_PATTERN, max_length=6)]
+Percentile = Annotated[str, Field(pattern=PERCENTILE_PATTERN)]
 
 T = TypeVar("T")
 
