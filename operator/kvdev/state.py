@@ -19,6 +19,7 @@ ENVOY_ADMIN_PORT = 9901
 PROMETHEUS_PORT = 19090
 GATEWAY_PORT = 8080
 CLUSTER_VARIABLE = "KVDEV_CLUSTER"  # in the environment of every pod process: how `down` finds what an agent left
+STATE_VARIABLE = "KVDEV_STATE"  # in the environment of every part: the cluster's folder
 DEFAULT_REGIONS: Mapping[str, tuple[str, ...]] = {
     "eu-west": ("a", "b"),
     "us-east": ("a", "b"),
