@@ -1,0 +1,71 @@
+"""What the operator needs of the world. `adapters` keep these promises; tests keep them with dictionaries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from kvoperator.api.spec import GROUP, KIND, PLURAL, VERSION
+from kvoperator.core.manifests import Object
+from kvoperator.core.rollout.model import Event
+
+
+@dataclass(frozen=True)
+class Kind:
+    api_version: str
+    name: str
+    plural: str
+
+    @property
+    def path(self) -> str:
+        """`/api/v1` or `/apis/group/version`."""
+        return f"/api/{self.api_version}" if "/" not in self.api_version else f"/apis/{self.api_version}"
+
+
+KVCLUSTER = Kind(f"{GROUP}/{VERSION}", KIND, PLURAL)
+# The order is that of removal: traffic first, data last.
+CHILDREN = (
+    Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
+    Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    Kind("apps/v1", "Deployment", "deployments"),
+    Kind("v1", "Service", "services"),
+    Kind("v1", "ConfigMap", "configmaps"),
+    Kind("apps/v1", "StatefulSet", "statefulsets"),
+    Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+)
+KINDS = {kind.name: kind for kind in (KVCLUSTER, *CHILDREN)}
+
+
+@dataclass(frozen=True)
+class Sample:
+    labels: Mapping[str, str]
+    value: float  # may be NaN or infinite: Prometheus means it
+
+
+class KubeApi(Protocol):
+    """One API server. Objects go in and come out as JSON; every failure is an `errors.ApiError`."""
+
+    async def objects(self, kind: Kind) -> list[Object]:
+        """All objects of the kind that the operator may look after, the KVClusters or the children labelled as ours."""
+
+    async def apply(self, wanted: Object, *, force: bool = False) -> Object:
+        """Server-side apply as `kvoperator`; what the server now has. Applying the same again changes nothing."""
+
+    async def delete(self, observed: Object) -> None:
+        """That very object (by uid), in the background; it is no error if it is gone."""
+
+    async def write_status(self, observed: Object, status: Object) -> Object:
+        """Puts the whole status of that very version of the object. Raises StaleError if it has moved on."""
+
+    async def post_event(self, observed: Object, event: Event, now: datetime) -> None:
+        """A Kubernetes Event about the object."""
+
+
+class Metrics(Protocol):
+    async def query(self, promql: str) -> list[Sample] | str:
+        """An instant query: samples, or in one line why there are none. Never raises, never waits long."""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """With time zone, UTC."""

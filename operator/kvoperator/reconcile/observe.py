@@ -1,0 +1,69 @@
+"""The mirror's objects -> RegionFacts: which revisions have which pods, and which weights the gateway has confirmed."""
+
+from collections.abc import Iterable, Mapping
+
+from kvoperator.api.spec import Region
+from kvoperator.core import naming
+from kvoperator.core.manifests import Cluster, Object, gateway
+from kvoperator.core.rollout.model import RegionFacts, RevisionFacts
+
+Scraped = Mapping[tuple[str, str], int] | None  # region, revision -> pods that Prometheus has; None: it did not say
+
+
+def observe(cluster: Cluster, children: Iterable[Object], scraped: Scraped) -> dict[str, RegionFacts]:
+    objects = list(children)
+    return {region.name: _region(cluster, region, objects, scraped) for region in cluster.spec.regions}
+
+
+def _region(cluster: Cluster, region: Region, children: list[Object], scraped: Scraped) -> RegionFacts:
+    mine = [child for child in children if label(child, naming.REGION_LABEL) == region.name]
+    sets = {label(child, naming.REVISION_LABEL): child for child in mine if child["kind"] == "Deployment"}
+    count = {name: None if scraped is None else scraped.get((region.name, name), 0) for name in sets}
+    revisions = {name: pods(seen, count[name]) for name, seen in sets.items()}
+    route = next((child for child in mine if child["kind"] == "HTTPRoute"), None)
+    return RegionFacts(revisions=revisions, weights=confirmed(cluster, region, route))
+
+
+def pods(deployment: Object, scraped: int | None) -> RevisionFacts:
+    asked, status = deployment["spec"].get("replicas", 1), deployment.get("status", {})
+    ready = status.get("readyReplicas", 0)
+    why = problem(deployment) if ready < asked else ""
+    return RevisionFacts(replicas=asked, ready=ready, scraped=scraped, problem=why)
+
+
+def problem(deployment: Object) -> str:
+    """What the Deployment's own conditions say of pods that cannot be made or do not come up; empty if nothing."""
+    conditions = {condition["type"]: condition for condition in deployment.get("status", {}).get("conditions", [])}
+    signs = [conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})]
+    bad = [sign for sign, status in zip(signs, ("True", "False"), strict=True) if sign.get("status") == status]
+    return "; ".join(f"{sign.get('reason')}: {sign.get('message')}" for sign in bad)
+
+
+def confirmed(cluster: Cluster, region: Region, route: Object | None) -> dict[str, int] | None:
+    """Revision -> weight, if the gateway says that it has taken in this very version of the route; else None."""
+    if route is None or not _accepted(cluster, region, route):
+        return None
+    prefix = naming.revision_set(cluster.name, region.name, "")
+    backends = [backend for rule in route["spec"].get("rules", []) for backend in rule.get("backendRefs", [])]
+    return {backend["name"].removeprefix(prefix): backend.get("weight", 1) for backend in backends}
+
+
+def _accepted(cluster: Cluster, region: Region, route: Object) -> bool:
+    generation, wanted = route["metadata"].get("generation"), gateway(cluster, region)
+    parents = [
+        parent
+        for parent in route.get("status", {}).get("parents", [])
+        if wanted.items() <= ({"namespace": cluster.namespace} | parent["parentRef"]).items()
+    ]
+    accepted = [
+        condition
+        for parent in parents
+        for condition in parent.get("conditions", [])
+        if condition["type"] == "Accepted" and condition["status"] == "True"
+    ]
+    return bool(accepted) and all(condition.get("observedGeneration") == generation for condition in accepted)
+
+
+def label(observed: Object, name: str) -> str:
+    value: str = (observed["metadata"].get("labels") or {}).get(name, "")
+    return value
