@@ -1,0 +1,1 @@
+"""Implementations of `kvservice.core.ports.Cache`."""

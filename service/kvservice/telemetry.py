@@ -1,0 +1,101 @@
+"""The service's metrics. Every label set that a query counts on is there, at 0, before the first scrape: `increase()`
+does not see a series' first sample."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+METHODS = ("GET", "HEAD", "PUT", "DELETE", "other")
+ROUTES = ("record", "other")
+CODES = ("200", "201", "204", "304", "404", "405", "412", "413", "422", "499", "500", "503")
+EDGES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+STORE_EDGES_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the number of series
+
+
+class Telemetry:
+    """`edges_s`: seconds that must be bucket edges of the request histogram: the SLO's thresholds."""
+
+    def __init__(self, *, edges_s: tuple[float, ...], build: str, version: str, region: str, revision: str) -> None:
+        self._registry = registry = CollectorRegistry()
+        info = Gauge("kv_build_info", "Always 1.", ["build", "version", "region", "revision"], registry=registry)
+        info.labels(build, version, region, revision).set(1)
+        self._requests = Counter(
+            "kv_http_requests_total",
+            "Requests whose answer has ended. Code 499: the client went away before it began.",
+            ["method", "route", "code"],
+            registry=registry,
+        )
+        self._request_s = Histogram(
+            "kv_http_request_duration_seconds",
+            "From the request's head to the answer's end.",
+            ["method", "route"],
+            buckets=sorted({*EDGES_S, *edges_s}),
+            registry=registry,
+        )
+        self._cache_reads = Counter("kv_cache_reads_total", "hit, miss or error.", ["outcome"], registry=registry)
+        self._cache_writes = Counter(
+            "kv_cache_writes_total", "set, kept (the cache had it, or newer) or error.", ["outcome"], registry=registry
+        )
+        self._suspects = Gauge("kv_cache_suspect_keys", "Keys whose cached copy may be old.", registry=registry)
+        self.suspect_given_up = Counter(
+            "kv_cache_suspects_given_up_total", "Suspect keys beyond the limit.", registry=registry
+        ).inc
+        self._store_s = Histogram(
+            "kv_store_op_duration_seconds",
+            "Waiting for the store included.",
+            ["op"],
+            buckets=STORE_EDGES_S,
+            registry=registry,
+        )
+        self._store_errors = Counter(
+            "kv_store_errors_total", "Failed or refused operations.", ["op"], registry=registry
+        )
+        self._start_at_zero()
+
+    def request(self, method: str, route: str, code: int, seconds: float) -> None:
+        known = method if method in METHODS else "other"
+        self._requests.labels(known, route, str(code)).inc()
+        self._request_s.labels(known, route).observe(seconds)
+
+    def cache_read(self, outcome: str) -> None:
+        self._cache_reads.labels(outcome).inc()
+
+    def cache_write(self, outcome: str) -> None:
+        self._cache_writes.labels(outcome).inc()
+
+    def watch_suspects(self, count: Callable[[], int]) -> None:
+        self._suspects.set_function(count)
+
+    @contextmanager
+    def store_op(self, op: str) -> Iterator[None]:
+        """Times what is inside; what it raises is counted by whoever knows it is an error."""
+        begin = perf_counter()
+        try:
+            yield
+        finally:
+            self._store_s.labels(op).observe(perf_counter() - begin)
+
+    def store_error(self, op: str) -> None:
+        self._store_errors.labels(op).inc()
+
+    def page(self) -> bytes:
+        """What `/metrics` says."""
+        return generate_latest(self._registry)
+
+    def _start_at_zero(self) -> None:
+        for method in METHODS:
+            for route in ROUTES:
+                self._request_s.labels(method, route)
+                for code in CODES:
+                    self._requests.labels(method, route, code)
+        for outcome in ("hit", "miss", "error"):
+            self._cache_reads.labels(outcome)
+        for outcome in ("set", "kept", "error"):
+            self._cache_writes.labels(outcome)
+        for op in ("read", "write"):
+            self._store_s.labels(op)
+            self._store_errors.labels(op)
