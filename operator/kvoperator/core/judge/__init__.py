@@ -1,1 +1,10 @@
-"""The judge: objectives -> PromQL, counts -> Verdict."""
+"""The judge: objectives -> PromQL, counts -> Verdict.
+
+What a pass does: `questions` for the look that is due, run every `promql` of theirs, give the answers to `judge`.
+"""
+
+from kvoperator.core.judge.verdicts import judge
+from kvoperator.core.judge.queries import Question, questions, scraped_pods
+from kvoperator.core.judge.samples import Samples, read
+
+__all__ = ["Question", "Samples", "judge", "questions", "read", "scraped_pods"]
