@@ -21,6 +21,7 @@ from kvdev.state import (
     STATE_VARIABLE,
     ClusterState,
     Process,
+    checked_regions,
     directory_of,
     load,
 )
@@ -65,11 +66,11 @@ async def up(
     `keep_volumes`. KvdevError when it cannot be brought up; then no process of it is left.
     """
     directory = directory_of(name)
-    wanted = {region: tuple(zones) for region, zones in (regions or DEFAULT_REGIONS).items()}
+    wanted = checked_regions(DEFAULT_REGIONS if regions is None else regions)
     found = await asyncio.to_thread(parts.find, say)
     async with turn(name):
         if known := _running(directory):
-            if regions and dict(known.regions) != wanted:
+            if regions is not None and dict(known.regions) != wanted:
                 raise KvdevError(f"cluster {name} runs with other regions; end it first: kvctl dev down --name {name}")
             say(f"cluster {name} is running already")
             return known

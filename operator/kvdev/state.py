@@ -7,7 +7,7 @@ Other rooms get a `ClusterState` with `load(directory)`; only `cluster.py` write
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ ENVOY_ADMIN_PORT = 9901
 PROMETHEUS_PORT = 19090
 GATEWAY_PORT = 8080
 CLUSTER_VARIABLE = "KVDEV_CLUSTER"  # in the environment of every pod process: how `down` finds what an agent left
+MAX_NODES = 250  # addresses .1 to .250
 STATE_VARIABLE = "KVDEV_STATE"  # in the environment of every part: the cluster's folder
 DEFAULT_REGIONS: Mapping[str, tuple[str, ...]] = {
     "eu-west": ("a", "b"),
@@ -177,6 +178,21 @@ def directory_of(name: str) -> Path:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", name):
         raise KvdevError(f"{name!r} cannot name a cluster: use 1 to 32 lower-case letters, digits and inner hyphens")
     return home() / name
+
+
+def checked_regions(regions: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """The same, when a cluster can be made of it: nodes and labels are named after regions and zones."""
+    for region, zones in regions.items():
+        for name in (region, *zones):
+            if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", name):
+                raise KvdevError(
+                    f"{name!r} cannot name a region or zone: use 1 to 20 lower-case letters, digits and inner hyphens"
+                )
+        if not zones or len(set(zones)) < len(zones):
+            raise KvdevError(f"region {region} has the zones {list(zones)}; expected at least one, each once")
+    if not 0 < sum(map(len, regions.values())) <= MAX_NODES:
+        raise KvdevError(f"expected 1 to {MAX_NODES} zones in all: each is a node")
+    return {region: tuple(zones) for region, zones in regions.items()}
 
 
 def _xdg(variable: str, default: str) -> Path:

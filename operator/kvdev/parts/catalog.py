@@ -3,7 +3,8 @@
 import importlib.util
 import re
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,26 +18,34 @@ VERSION_FLAGS = {"kubectl": ["version", "--client"]}  # all others know --versio
 
 @dataclass(frozen=True, kw_only=True)
 class Programs:
-    """Name -> program, and the Gateway API's CRD files."""
+    """Name -> program; the Gateway API's CRD files; the seconds that the control plane took to get (to compile)."""
 
     paths: Mapping[str, Path]
     gateway_crds: list[Path]
+    plane_s: float
 
 
 def find(say: Say) -> Programs:
     """Every part, brought here where it is missing; MissingPartError says which command installs one that cannot be."""
     others = {"envoy": _envoy(), "valkey-server": _valkey()}  # first: a compile is no time to learn what is missing
     with ThreadPoolExecutor() as pool:
-        plane = pool.submit(kube.programs, say)
+        plane = pool.submit(_timed, lambda: kube.programs(say))
         metrics = pool.submit(prometheus.program, say)
         crds = pool.submit(gateway_api.crds, say)
-        return Programs(paths={**plane.result(), "prometheus": metrics.result(), **others}, gateway_crds=crds.result())
+        programs, plane_s = plane.result()
+        paths = {**programs, "prometheus": metrics.result(), **others}
+        return Programs(paths=paths, gateway_crds=crds.result(), plane_s=plane_s)
 
 
 def versions() -> dict[str, str]:
     """Name -> version of every part."""
     found = find(lambda _: None)
     return {**{name: _version(name, path) for name, path in found.paths.items()}, "gateway-api": gateway_api.VERSION}
+
+
+def _timed(get: Callable[[], kube.Found]) -> tuple[kube.Found, float]:
+    begun = time.monotonic()
+    return get(), time.monotonic() - begun
 
 
 def _version(name: str, path: Path) -> str:
