@@ -1,13 +1,8 @@
-"""What can go wrong in `api`.
+"""What can go wrong in `api`: one thing. Wrong manifests are findings (`lint.py`), not exceptions.
 
-ApiError
-└── UnitError      a text is not a duration or a size (also a ValueError)
+UnitError      a text is not a duration or a size
 """
 
 
-class ApiError(Exception):
-    """Anything wrong with what a user wrote."""
-
-
-class UnitError(ApiError, ValueError):
-    """A text that is not a duration or a size."""
+class UnitError(ValueError):
+    """A text is not a duration or a size."""

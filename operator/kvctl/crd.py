@@ -1,0 +1,8 @@
+"""`kvctl crd`: the CRD, to be piped into `kubectl apply -f -`."""
+
+from kvoperator.api.crd import text
+
+
+def crd() -> None:
+    """Print the KVCluster CRD."""
+    print(text(), end="")
