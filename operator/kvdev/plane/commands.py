@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import yaml
 
@@ -162,7 +162,7 @@ def _agent(state: ClusterState) -> list[str]:
     return [sys.executable, "-m", "kvdev.agent", "--state", str(state.directory)]
 
 
-COMMANDS: Mapping[str, Callable[[ClusterState], list[str]]] = {
+COMMANDS: dict[str, Callable[[ClusterState], list[str]]] = {
     "etcd": _etcd,
     "kube-apiserver": _apiserver,
     "kube-controller-manager": _controllers,
