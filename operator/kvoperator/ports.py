@@ -1,11 +1,11 @@
 """What the operator needs of the world. `adapters` keep these promises; tests keep them with dictionaries."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from kvoperator.api.spec import GROUP, KIND, PLURAL, VERSION
+from kvoperator.core.judge import Samples
 from kvoperator.core.manifests import Object
 from kvoperator.core.rollout.model import Event
 
@@ -36,17 +36,11 @@ CHILDREN = (
 KINDS = {kind.name: kind for kind in (KVCLUSTER, *CHILDREN)}
 
 
-@dataclass(frozen=True)
-class Sample:
-    labels: Mapping[str, str]
-    value: float  # may be NaN or infinite: Prometheus means it
-
-
 class KubeApi(Protocol):
     """One API server. Objects go in and come out as JSON; every failure is an `errors.ApiError`."""
 
-    async def objects(self, kind: Kind) -> list[Object]:
-        """All objects of the kind that the operator may look after, the KVClusters or the children labelled as ours."""
+    async def objects(self, kind: Kind) -> tuple[list[Object], int]:
+        """All KVClusters, or all children labelled as ours, and the resourceVersion as of which that is so."""
 
     async def apply(self, wanted: Object, *, force: bool = False) -> Object:
         """Server-side apply as `kvoperator`; what the server now has. Applying the same again changes nothing."""
@@ -62,8 +56,8 @@ class KubeApi(Protocol):
 
 
 class Metrics(Protocol):
-    async def query(self, promql: str) -> list[Sample] | str:
-        """An instant query: samples, or in one line why there are none. Never raises, never waits long."""
+    async def query(self, promql: str) -> Samples | str:
+        """An instant query: its finite samples, or in one line why there are none. Never raises, never waits long."""
 
 
 class Clock(Protocol):

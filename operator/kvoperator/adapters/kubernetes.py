@@ -1,4 +1,4 @@
-"""`ports.KubeApi` by the official client's asyncio half, on its low-level path: JSON in and out, a time-out on each call.
+"""`ports.KubeApi` by the official client's asyncio half, on its low-level path: JSON in and out, bounded in time.
 
 The typed path validates every answer (6 times the CPU of a list) and loses the object that an apply creates. Nothing is
 retried here but a call whose token had expired: a pass that failed is repeated as a whole, see `reconcile/queue.py`.
@@ -35,15 +35,16 @@ class Kubernetes:
         self._namespace = namespace
         self._api: client.ApiClient | None = None
 
-    async def objects(self, kind: Kind) -> list[Object]:
+    async def objects(self, kind: Kind) -> tuple[list[Object], int]:
         """Raises NotServedError if the kind is absent or may not be listed."""
         selector = [] if kind is KVCLUSTER else [("labelSelector", f"{naming.MANAGED_BY_LABEL}={naming.MANAGER}")]
         status, answer = await self._call("GET", _path(kind, self._namespace), selector)
         if status in (403, 404):
             advice = {403: "may not be listed: apply operator/install.yaml", 404: "is not served: install its CRD"}
             raise NotServedError(f"{kind.name} ({kind.api_version}) {advice[status]}")
-        items: list[Object] = _checked(f"list {kind.plural}", status, answer)["items"]
-        return [{"apiVersion": kind.api_version, "kind": kind.name} | item for item in items]
+        found = _checked(f"list {kind.plural}", status, answer)
+        items = [{"apiVersion": kind.api_version, "kind": kind.name} | item for item in found["items"]]
+        return items, int(found["metadata"]["resourceVersion"])
 
     async def apply(self, wanted: Object, *, force: bool = False) -> Object:
         query = [("fieldManager", naming.MANAGER), ("force", str(force).lower())]

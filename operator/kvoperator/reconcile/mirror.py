@@ -48,10 +48,11 @@ class Mirror:
             del self._children[key]
         return key
 
-    def replace(self, kind: str, items: Iterable[Object]) -> set[Key]:
-        """Takes a list for the whole truth about a kind: the KVClusters for whom it was news."""
+    def replace(self, kind: str, items: Iterable[Object], as_of: int) -> set[Key]:
+        """Takes a list for the whole truth about a kind as of that version: the KVClusters for whom it was news."""
         present = {ref(item): item for item in items}
-        gone = [known for own, known in self._objects.items() if own[0] == kind and own not in present]
+        missing = [known for own, known in self._objects.items() if own[0] == kind and own not in present]
+        gone = [known for known in missing if _version(known) <= as_of]
         news = {self.drop(known) for known in gone} | {self.put(item) for item in present.values()}
         return {key for key in news if key}
 

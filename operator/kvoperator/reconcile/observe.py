@@ -1,13 +1,14 @@
 """The mirror's objects -> RegionFacts: which revisions have which pods, and which weights the gateway has confirmed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from kvoperator.api.spec import Region
 from kvoperator.core import naming
+from kvoperator.core.judge import Samples
 from kvoperator.core.manifests import Cluster, Object, gateway
 from kvoperator.core.rollout.model import RegionFacts, RevisionFacts
 
-Scraped = Mapping[tuple[str, str], int] | None  # region, revision -> pods that Prometheus has; None: it did not say
+Scraped = Samples | None  # pods that Prometheus has; None: it was not asked, or did not say
 
 
 def observe(cluster: Cluster, children: Iterable[Object], scraped: Scraped) -> dict[str, RegionFacts]:
@@ -18,7 +19,7 @@ def observe(cluster: Cluster, children: Iterable[Object], scraped: Scraped) -> d
 def _region(cluster: Cluster, region: Region, children: list[Object], scraped: Scraped) -> RegionFacts:
     mine = [child for child in children if label(child, naming.REGION_LABEL) == region.name]
     sets = {label(child, naming.REVISION_LABEL): child for child in mine if child["kind"] == "Deployment"}
-    count = {name: None if scraped is None else scraped.get((region.name, name), 0) for name in sets}
+    count = {name: None if scraped is None else int(scraped.get((region.name, name), 0)) for name in sets}
     revisions = {name: pods(seen, count[name]) for name, seen in sets.items()}
     route = next((child for child in mine if child["kind"] == "HTTPRoute"), None)
     return RegionFacts(revisions=revisions, weights=confirmed(cluster, region, route))

@@ -1,0 +1,1 @@
+"""The process: settings, logs, kopf as the informer, and the wiring of everything else."""
