@@ -63,12 +63,14 @@ def rewrite_paths(text: str, mounts: Mapping[str, Path]) -> str:
     return path.sub(lambda match: roots[match[1]], text)
 
 
-def rewrite_names(text: str, resolve: Resolve) -> str:
+def rewrite_names(text: str, resolve: Resolve, *, leave_unknown: bool = False) -> str:
     """`svc.ns.svc` and `pod.svc.ns.svc` (also `….cluster.local`) to addresses. UnresolvedNameError for unknown ones."""
 
     def address(match: re.Match[str]) -> str:
         pod, service, namespace = match.groups()
         found = resolve(namespace, service, pod)
+        if found is None and leave_unknown:
+            return match[0]
         if found is None:
             raise UnresolvedNameError(f"waits for Service {namespace}/{service}, which {match[0]} names")
         return found
