@@ -6,16 +6,27 @@ confirmed to be 0.
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from kvoperator.api.spec import KVClusterSpec, Region
 from kvoperator.api.status import Phase, RolloutStatus
-from kvoperator.core.rollout.model import Facts, RegionFacts, RegionPlan, RevisionFacts
+from kvoperator.core.rollout.model import RegionFacts, RegionPlan, RevisionFacts
 
 NOTHING_SEEN = RegionFacts()
 NO_PODS = RevisionFacts()
 
 
-def plans(state: RolloutStatus, facts: Facts) -> dict[str, RegionPlan]:
+class Observed(Protocol):
+    """What is asked for and what is there: the part of Facts that pods and weights follow from."""
+
+    @property
+    def spec(self) -> KVClusterSpec: ...
+
+    @property
+    def regions(self) -> Mapping[str, RegionFacts]: ...
+
+
+def plans(state: RolloutStatus, facts: Observed) -> dict[str, RegionPlan]:
     return {region.name: plan(state, facts.spec, region, seen(facts, region)) for region in facts.spec.regions}
 
 
@@ -74,7 +85,7 @@ def has_drifted(planned: RegionPlan, seen: RegionFacts) -> bool:
     return seen.weights is not None and not is_confirmed(planned, seen)
 
 
-def seen(facts: Facts, region: Region) -> RegionFacts:
+def seen(facts: Observed, region: Region) -> RegionFacts:
     return facts.regions.get(region.name, NOTHING_SEEN)
 
 
@@ -86,20 +97,21 @@ def _carrying(weights: Mapping[str, int]) -> dict[str, int]:
     return {revision: weight for revision, weight in weights.items() if weight}
 
 
-def are_all_confirmed(state: RolloutStatus, facts: Facts) -> bool:
+def unconfirmed_regions(state: RolloutStatus, facts: Observed) -> list[str]:
+    """Regions whose gateway holds other weights than planned, or does not say."""
     planned = plans(state, facts)
-    return all(is_confirmed(planned[region.name], seen(facts, region)) for region in facts.spec.regions)
+    return [r.name for r in facts.spec.regions if not is_confirmed(planned[r.name], seen(facts, r))]
 
 
-def unconfirmed_message(state: RolloutStatus, facts: Facts) -> str:
-    planned = plans(state, facts)
-    missing = [
-        region.name for region in facts.spec.regions if not is_confirmed(planned[region.name], seen(facts, region))
-    ]
-    return f"the gateway has not confirmed the weights in {', '.join(missing)}"
+def are_all_confirmed(state: RolloutStatus, facts: Observed) -> bool:
+    return not unconfirmed_regions(state, facts)
 
 
-def lacking_pods(revision: str, share: int, facts: Facts) -> list[str]:
+def unconfirmed_message(state: RolloutStatus, facts: Observed) -> str:
+    return f"the gateway has not confirmed the weights in {', '.join(unconfirmed_regions(state, facts))}"
+
+
+def lacking_pods(revision: str, share: int, facts: Observed) -> list[str]:
     """A sentence for each region in which fewer pods are ready than `share` percent needs."""
     lacks = []
     for region in facts.spec.regions:
@@ -110,7 +122,7 @@ def lacking_pods(revision: str, share: int, facts: Facts) -> list[str]:
     return lacks
 
 
-def unscraped_pods(revision: str, share: int, facts: Facts) -> list[str]:
+def unscraped_pods(revision: str, share: int, facts: Observed) -> list[str]:
     """A sentence for each region in which Prometheus sees fewer pods than `share` percent needs."""
     lacks = []
     for region in facts.spec.regions:
@@ -120,6 +132,6 @@ def unscraped_pods(revision: str, share: int, facts: Facts) -> list[str]:
     return lacks
 
 
-def unanswered_regions(revision: str, facts: Facts) -> list[str]:
+def unanswered_regions(revision: str, facts: Observed) -> list[str]:
     """Regions of which Prometheus could not say which pods it sees."""
     return [region.name for region in facts.spec.regions if pods_of(revision, seen(facts, region)).scraped is None]
