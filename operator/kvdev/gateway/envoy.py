@@ -17,9 +17,7 @@ FLAGS = ("--disable-hot-restart", "--concurrency", "2", "--drain-time-s", "2", "
 
 ROUTE_TIMEOUT = "15s"
 CONNECT_TIMEOUT = "1s"
-UPSTREAM_IDLE = (
-    "2s"  # shorter than any server's keep-alive (uvicorn: 5 s), so that no request meets a closing connection
-)
+UPSTREAM_IDLE = "2s"  # shorter than servers' keep-alive (uvicorn: 5 s): no request meets a connection being closed
 MAX_RETRIES = 1024  # at once, per cluster; Envoy's default of 3 would fail requests when a busy pod is gone
 
 _V3 = "type.googleapis.com/envoy"
@@ -199,6 +197,5 @@ def _address(address: str, port: int) -> Resource:
 
 
 def _source(directory: Path, file: str) -> Resource:
-    path = directory / file
-    watched = {"path": str(path), "watched_directory": {"path": str(path.parent)}}
-    return {"path_config_source": watched, "resource_api_version": "V3"}
+    """Without `watched_directory`: with it, each file of a folder would be read again when any of them is replaced."""
+    return {"path_config_source": {"path": str(directory / file)}, "resource_api_version": "V3"}

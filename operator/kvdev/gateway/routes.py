@@ -83,8 +83,8 @@ def _parents(book: _Book, key: Key, route: Object, gateways: Objects, known: Con
         gateway = (ref.get("namespace", key[0]), ref["name"])
         if ref.get("kind", "Gateway") != "Gateway" or gateway not in gateways:
             continue
-        every = gateways[gateway]["spec"]["listeners"]
-        listeners = [listener for listener in every if is_served(listener) and _is_meant(ref, listener)]
+        served = list(filter(is_served, gateways[gateway]["spec"]["listeners"]))
+        listeners = [listener for listener in served if _is_meant(ref, listener)]
         hosts = [(at, host) for at in listeners for host in _shared(at.get("hostname"), route["spec"].get("hostnames"))]
         accepted = _accepted(unsupported, listeners, hosts)
         if accepted == ACCEPTED:
@@ -92,7 +92,7 @@ def _parents(book: _Book, key: Key, route: Object, gateways: Objects, known: Con
             for at, host in hosts:
                 book.hosts[config_name(gateway, at["port"])].setdefault(host, {})[key] = rules
                 book.attached.setdefault((gateway, at["name"]), set()).add(key)
-        yield Parent(ref, gateway, accepted, resolved, frozenset(config_name(gateway, at["port"]) for at in every))
+        yield Parent(ref, gateway, accepted, resolved, frozenset(config_name(gateway, at["port"]) for at in served))
 
 
 def _is_meant(ref: Object, listener: Object) -> bool:
