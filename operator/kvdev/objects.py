@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from kvdev.client import Api
+from kvdev.errors import KvdevError
 from kvdev.plane import ready
 from kvdev.state import GATEWAY_PORT, ClusterState
 
@@ -27,7 +28,7 @@ async def install_crds(api: Api, state: ClusterState, gateway_crds: Iterable[Pat
         await api.apply(crd, manager=MANAGER)
 
     async def served() -> bool:
-        return all([await _is_established(api, crd) for crd in crds])
+        return all([await _is_served(api, crd) for crd in crds])
 
     await ready.until(state, "the serving of the CRDs", served)
 
@@ -86,10 +87,16 @@ def with_prometheus(obj: Object, url: str) -> Object:
     return obj
 
 
-async def _is_established(api: Api, crd: Object) -> bool:
-    path = f"{await api.path_of(crd)}/{crd['metadata']['name']}"
-    conditions = (await api.request("GET", path)).get("status", {}).get("conditions", [])
-    return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
+async def _is_served(api: Api, crd: Object) -> bool:
+    """Whether its kind is discovered and listed: "Established" comes a moment before both."""
+    group, names = crd["spec"]["group"], crd["spec"]["names"]
+    version = next(version["name"] for version in crd["spec"]["versions"] if version["served"])
+    try:
+        path = await api.path_of({"apiVersion": f"{group}/{version}", "kind": names["kind"], "metadata": {}})
+        await api.request("GET", path, query={"limit": "1"})
+    except KvdevError:
+        return False
+    return True
 
 
 def _read(path: Path) -> list[Object]:

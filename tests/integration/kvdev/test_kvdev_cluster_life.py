@@ -1,11 +1,12 @@
 """A real cluster comes up, survives what may happen to it, and goes without a trace."""
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +21,7 @@ from kvdev.state import API_PORT, CLUSTER_VARIABLE, PROMETHEUS_PORT, ClusterStat
 pytestmark = pytest.mark.real
 
 NAME = f"life-{os.getpid()}"
+SHARED = f"{NAME}-shared"
 REGIONS = {"eu-west": ("a", "b"), "us-east": ("a",)}
 
 
@@ -29,6 +31,21 @@ async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     yield
     await cluster.down(NAME)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterState]:
+    """A cluster for the tests that leave it as they found it; each sees it as its own home's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("shared")))
+        yield asyncio.run(cluster.up(SHARED, REGIONS))
+        asyncio.run(cluster.down(SHARED))
+
+
+@pytest.fixture
+def shared(running: ClusterState, monkeypatch: pytest.MonkeyPatch) -> ClusterState:
+    monkeypatch.setenv("XDG_STATE_HOME", str(running.directory.parents[1]))
+    return running
 
 
 def kubectl(state: ClusterState, *arguments: str) -> str:
@@ -68,23 +85,21 @@ async def test_a_cluster_comes_up_with_nodes_gateways_and_storage_and_goes_witho
     assert not is_listening(state.prometheus_address, PROMETHEUS_PORT)
 
 
-async def test_writes_are_in_the_audit_log_under_their_user() -> None:
-    state = await cluster.up(NAME, REGIONS)
-    kubectl(state, "create", "configmap", "mine")
-    kubectl(state, "get", "configmap", "mine")
-    events = [json.loads(line) for line in (state.logs / "audit.log").read_text().splitlines()]
+def test_writes_are_in_the_audit_log_under_their_user(shared: ClusterState) -> None:
+    kubectl(shared, "create", "configmap", "mine")
+    kubectl(shared, "get", "configmap", "mine")
+    events = [json.loads(line) for line in (shared.logs / "audit.log").read_text().splitlines()]
     mine = [(event["user"]["username"], event["verb"]) for event in events if event["objectRef"].get("name") == "mine"]
     assert mine == [("admin", "create")]
 
 
-async def test_up_again_leaves_a_running_cluster_as_it_is() -> None:
+async def test_up_again_leaves_a_running_cluster_as_it_is(shared: ClusterState) -> None:
     said = list[str]()
-    first = await cluster.up(NAME, REGIONS)
-    second = await cluster.up(NAME, say=said.append)
-    assert second == first
-    assert said == [f"cluster {NAME} is running already"]
+    again = await cluster.up(SHARED, say=said.append)
+    assert again == shared
+    assert said == [f"cluster {SHARED} is running already"]
     with pytest.raises(KvdevError, match="runs with other regions"):
-        await cluster.up(NAME, {"mars": ("a",)})
+        await cluster.up(SHARED, {"mars": ("a",)})
 
 
 async def test_up_after_a_crash_ends_what_is_left_and_starts_a_fresh_cluster() -> None:
@@ -132,22 +147,20 @@ async def test_a_part_that_dies_at_once_is_told_with_the_end_of_its_log(monkeypa
     assert process.marked(CLUSTER_VARIABLE, NAME) == []
 
 
-async def test_two_clusters_run_side_by_side_and_a_name_runs_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_two_clusters_run_side_by_side(shared: ClusterState) -> None:
+    second = await cluster.up(NAME, REGIONS)
+    assert second.slot != shared.slot
+    assert cluster.status(SHARED).running
+    assert cluster.status(NAME).running
+
+
+async def test_a_name_that_runs_from_another_state_folder_is_refused_and_left_alone(
+    shared: ClusterState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await cluster.up(NAME, REGIONS)
-    other = f"{NAME}-b"
-    try:
-        second = await cluster.up(other, REGIONS)
-        assert second.slot != first.slot
-        assert cluster.status(NAME).running
-    finally:
-        await cluster.down(other)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
     with pytest.raises(KvdevError, match="already runs on this machine"):
-        await cluster.up(NAME, REGIONS)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert cluster.status(NAME).running
+        await cluster.up(SHARED, REGIONS)
+    assert all(process.is_alive(part) for part in shared.processes)
 
 
 async def test_prometheus_is_stopped_and_started_again() -> None:
@@ -159,23 +172,24 @@ async def test_prometheus_is_stopped_and_started_again() -> None:
     async with aiohttp.ClientSession() as session, session.get(f"{state.prometheus_url}/-/ready") as answer:
         assert answer.status == 200
     assert cluster.status(NAME).running
+
+
+async def test_a_part_that_there_is_not_is_told_with_those_there_are(shared: ClusterState) -> None:
     with pytest.raises(UnknownClusterError, match="the parts are etcd"):
-        await cluster.stop_part(NAME, "promtheus")
+        await cluster.stop_part(SHARED, "promtheus")
 
 
-async def test_nobody_gets_in_without_a_token_or_past_etcd() -> None:
-    state = await cluster.up(NAME, REGIONS)
+async def test_nobody_gets_in_without_a_token_or_past_etcd(shared: ClusterState) -> None:
     timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        async with session.get(f"{state.api_url}/api", ssl=False) as answer:
+        async with session.get(f"{shared.api_url}/api", ssl=False) as answer:
             assert answer.status == 401
         with pytest.raises(aiohttp.ClientError):
-            await session.get(f"https://{state.plane_address}:{commands.ETCD_PORT}/version", ssl=False)
+            await session.get(f"https://{shared.plane_address}:{commands.ETCD_PORT}/version", ssl=False)
 
 
-async def test_a_crd_applied_is_served_through_the_client() -> None:
-    state = await cluster.up(NAME, REGIONS)
-    api = await Api.connect(state.kubeconfig)
+async def test_the_kinds_of_the_gateway_api_are_served(shared: ClusterState) -> None:
+    api = await Api.connect(shared.kubeconfig)
     try:
         routes = await api.request("GET", "/apis/gateway.networking.k8s.io/v1/httproutes")
     finally:
