@@ -1,8 +1,10 @@
 """One embedded cluster for all behaviours; a namespace and a KVCluster for each."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
+
 from kvctl.demo import images
 from kvdev import cluster as embedded
 from world import REGIONS, Cluster, World
@@ -11,9 +13,8 @@ from world import REGIONS, Cluster, World
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
     images.build_all()
-    state = embedded.up("e2e", REGIONS)
-    yield World(state)
-    embedded.down("e2e")
+    yield World(asyncio.run(embedded.up("e2e", REGIONS)))
+    asyncio.run(embedded.down("e2e"))
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """Prometheus is gone for a minute in the middle of a step: held, with the reason in status; then the good release goes on."""
 
+import asyncio
 import time
 
-from world import BETTER, Cluster
 from kvdev import cluster as embedded
+from world import BETTER, Cluster
 
 
 def test_a_good_release_is_held_while_prometheus_is_down_and_promoted_after(ready: Cluster) -> None:
@@ -11,7 +12,7 @@ def test_a_good_release_is_held_while_prometheus_is_down_and_promoted_after(read
     ready.release(BETTER)
     ready.wait_step(0)
 
-    embedded.stop_part("e2e", "prometheus")
+    asyncio.run(embedded.stop_part("e2e", "prometheus"))
     try:
         hold = ready.wait("held", lambda: ready.rollout.get("hold"))
         share = ready.canary_weight()
@@ -21,7 +22,7 @@ def test_a_good_release_is_held_while_prometheus_is_down_and_promoted_after(read
             for _ in iter(lambda: time.sleep(1) or time.monotonic() < outage_ends, False)
         }
     finally:
-        embedded.start_part("e2e", "prometheus")
+        asyncio.run(embedded.start_part("e2e", "prometheus"))
 
     assert hold["reason"] == "MetricsUnavailable"
     assert seen == {("Stepping", share)}

@@ -1,6 +1,7 @@
 """A newer release during a rollout starts at 0 %, judged against the last good one."""
 
 import pytest
+
 from world import BETTER, GOOD, SLOW, Cluster
 
 

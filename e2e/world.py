@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from kvdev.agent.process import kill_marked
 from kvdev.gateway import observe
 from kvdev.state import ClusterState
 
@@ -51,29 +53,13 @@ class World:
 
     def kill_operator(self) -> None:
         """SIGKILL; the pod's restart policy brings it back."""
-        assert self.kill_pods("kvcluster-system", "kvoperator") == 1
+        assert self.kill_pods("kvcluster-system", "kvoperator")
 
-    def kill_pods(self, namespace: str, prefix: str) -> int:
-        """SIGKILL the processes of the pods whose names begin with `prefix`; how many there were."""
-        pids = [pid for pid, pod in self._pod_processes(namespace) if pod.startswith(prefix)]
-        for pid in pids:
-            os.killpg(pid, signal.SIGKILL)
-        return len(pids)
-
-    def _pod_processes(self, namespace: str) -> Iterator[tuple[int, str]]:
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                raw = (folder / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            variables = dict(line.decode().split("=", 1) for line in raw if b"=" in line)
-            pid = int(folder.name)
-            if (
-                variables.get("KVDEV_CLUSTER") == self.state.name
-                and variables.get("KVDEV_NAMESPACE") == namespace
-                and os.getpgid(pid) == pid
-            ):
-                yield pid, variables["KVDEV_POD"]
+    def kill_pods(self, namespace: str, prefix: str) -> list[int]:
+        """SIGKILL every process of the pods whose names begin with `prefix`."""
+        pods = [pod["metadata"] for pod in self.get("pods", namespace)["items"]]
+        folders = [self.state.pods / pod["uid"] for pod in pods if pod["name"].startswith(prefix)]
+        return [pid for folder in folders for pid in kill_marked(folder)]
 
     def _run(self, *command: str, stdin: str | None = None) -> str:
         done = subprocess.run(command, input=stdin, env=self.environment, capture_output=True, text=True, timeout=120)
