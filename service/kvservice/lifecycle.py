@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -113,7 +114,7 @@ def _listen(address: str, port: int, variable: str) -> socket.socket:
         return socket.create_server((address, port), family=family, backlog=2048)
     except OSError as error:
         raise StartError(
-            f"cannot listen on {address} port {port}: {error.strerror}; see KV_BIND and {variable}"
+            f"cannot listen on {address} port {port}: {os.strerror(error.errno)}; see KV_BIND and {variable}"
         ) from error
 
 
