@@ -6,7 +6,7 @@ Used by `kvctl dev`, the demo and the tests.
 
 import asyncio
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,9 @@ from kvdev.state import (
 AGENT_GRACE_S = 60.0  # the agent first lets the pods end
 POD_GRACE_S = 10.0  # for pods that lost their agent
 PART_GRACE_S = 10.0
+SERVICE_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"  # made by the controllers: they run
+NODES = "/api/v1/nodes"
+GATEWAYS = f"/apis/{objects.GATEWAY_API}/namespaces/default/gateways"
 
 Say = Callable[[str], None]
 
@@ -156,12 +159,10 @@ async def _fill(
     for part in ("kube-scheduler", "envoy", "prometheus"):
         await ready.part(state, part)
     await ready.until(state, "the default service account", lambda: _exists(api, SERVICE_ACCOUNT))
-    await ready.until(state, "the readiness of all nodes", lambda: _nodes_ready(api, state))
+    await ready.until(state, "the readiness of all nodes", lambda: _all_are(api, NODES, "Ready", state.node_names))
+    await ready.until(state, "the gateways", lambda: _all_are(api, GATEWAYS, "Programmed", state.regions))
     say(f"cluster {state.name} is up: {len(state.node_names)} nodes in {len(state.regions)} regions")
     return state
-
-
-SERVICE_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"  # made by the controllers: they run
 
 
 async def _exists(api: Api, path: str) -> bool:
@@ -174,15 +175,15 @@ async def _exists(api: Api, path: str) -> bool:
     return True
 
 
-async def _nodes_ready(api: Api, state: ClusterState) -> bool:
-    nodes = (await api.request("GET", "/api/v1/nodes"))["items"]
-    ready_nodes = {
-        node["metadata"]["name"]
-        for node in nodes
-        for condition in node.get("status", {}).get("conditions", [])
-        if condition["type"] == "Ready" and condition["status"] == "True"
+async def _all_are(api: Api, path: str, condition_type: str, names: Collection[str]) -> bool:
+    """Whether every object of those names is there and says that this condition is True."""
+    true = {
+        obj["metadata"]["name"]
+        for obj in (await api.request("GET", path))["items"]
+        for condition in obj.get("status", {}).get("conditions") or ()
+        if condition["type"] == condition_type and condition["status"] == "True"
     }
-    return ready_nodes >= set(state.node_names)
+    return true >= set(names)
 
 
 def _launch(state: ClusterState, part: str, descriptors: Sequence[int]) -> ClusterState:

@@ -88,7 +88,9 @@ def _started(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     state, *fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
-    return None if state in "ZX" else int(fields[18])
+    threads, started = int(fields[16]), int(fields[18])
+    # A killed process's first thread is a zombie while others still close its sockets: that is not gone yet.
+    return None if state in "ZX" and threads <= 1 else started
 
 
 def _environment(pid: int) -> list[bytes]:
