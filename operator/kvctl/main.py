@@ -12,8 +12,14 @@ from typing import Annotated
 
 import typer
 
+from kvctl.crd import crd
+from kvctl.demo.command import demo
+from kvctl.dev import app as dev
 from kvctl.errors import KvctlError
+from kvctl.lint import lint
 from kvctl.load.command import load
+from kvctl.rollout.command import app as rollout
+from kvdev.errors import KvdevError
 
 app = typer.Typer(
     name="kvctl",
@@ -40,7 +46,12 @@ def menu(
     """Options that stand before any command."""
 
 
+app.command()(demo)
+app.add_typer(dev, name="dev")
+app.command()(lint)
+app.command()(crd)
 app.command()(load)
+app.add_typer(rollout, name="rollout")
 
 
 def main() -> None:
@@ -58,6 +69,8 @@ def run(arguments: list[str], *, log: Path) -> int:
         return _say("stopped", 130)
     except KvctlError as error:
         return _say(str(error), error.exit_code)
+    except KvdevError as error:
+        return _say(str(error), 1)
     except BrokenPipeError:  # the reader (head, less) has gone: nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -5,7 +5,6 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -22,12 +21,12 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2, default=str))
 
 
-def print_table(columns: list[str], rows: list[list[str]], *, title: str = "") -> None:
-    """Cells are plain text; numbers are told by their first character and go to the right."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+def make_table(columns: list[str], rows: list[list[str]]) -> Table:
+    """Cells are plain text, never markup; a column of numbers goes to the right."""
+    table = Table(box=None, pad_edge=False)
     for index, column in enumerate(columns):
-        numeric = all(row[index][:1].isdigit() for row in rows)
+        numeric = all(row[index].replace(".", "", 1).isdigit() for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    return table

@@ -1,6 +1,7 @@
 """`kvctl load`: reads the options, runs the load, prints the report."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 from random import Random
@@ -16,8 +17,8 @@ from kvctl.load import targets
 from kvctl.load.client import Load, Target
 from kvctl.load.report import PERCENTILES, summary
 from kvctl.load.schedule import Plan, parse_sizes
-from kvctl.output import Output, OutputOption, print_json, print_table
-from kvoperator.api.units import seconds
+from kvctl.options import duration_s
+from kvctl.output import Output, OutputOption, make_table, print_json
 
 _DEFAULTS = Plan()
 
@@ -50,7 +51,7 @@ def load(
     """Send reads and writes, and say what a client felt: percentiles, rates, errors by kind.
 
     The load is open: requests start by a schedule, and latency counts from the time a request was meant to start.
-    Every value read is checked: it must be one that was written for its key.
+    Every value read is checked: it must be one that was written for its key. Ctrl-C ends it early, with its report.
 
     Examples:
 
@@ -62,12 +63,12 @@ def load(
     """
     plan = Plan(
         rate=rate,
-        duration_s=_duration("duration", duration),
+        duration_s=duration_s("duration", duration),
         reads=reads,
         keys=keys,
         value_bytes=parse_sizes(value_bytes),
         max_in_flight=max_in_flight,
-        timeout_s=_duration("timeout", timeout),
+        timeout_s=duration_s("timeout", timeout),
     )
     if bool(cluster) == bool(url) or (url and region):
         raise UsageError("say what to load: either --cluster NAME (and --region, if not all) or --url ADDRESS")
@@ -87,6 +88,14 @@ async def _run(where: list[Target], plan: Plan) -> dict[str, Any]:
             f"writing {plan.keys} keys in each of {', '.join(target.region for target in where)}", highlight=False
         )
         await sending.prepare()
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            """Ctrl-C once: send nothing more, and still report what was seen. A second one ends the process."""
+            loop.remove_signal_handler(signal.SIGINT)
+            sending.stop()
+
+        loop.add_signal_handler(signal.SIGINT, stop)
         watcher = asyncio.create_task(_progress(sending, plan.duration_s, console.print, console.is_terminal))
         try:
             elapsed_s = await sending.run()
@@ -119,17 +128,11 @@ def show(report: dict[str, Any]) -> None:
             latencies = figures[what]
             shown = [f"{latencies[f'p{percent}_ms']:.1f}" for percent in PERCENTILES]
             rows.append([region, what, str(latencies["count"]), *shown, f"{latencies['max_ms']:.1f}"])
-    print_table(columns, rows)
+    latencies_table = make_table(columns, rows)
     rows = []
     for region, figures in report["regions"].items():
         kinds = ", ".join(f"{kind}: {count}" for kind, count in figures["errors"].items()) or "none"
         rows.append([region, f"{figures['rate']:.1f}", str(figures["failed"]), str(figures["dropped"]), kinds])
-    print()
-    print_table(["region", "answered/s", "failed", "dropped", "errors"], rows)
-
-
-def _duration(option: str, text: str) -> float:
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise UsageError(f"--{option}: {error}") from None
+    Console().print(
+        latencies_table, "", make_table(["region", "answered/s", "failed", "dropped", "errors"], rows), sep="\n"
+    )

@@ -1,0 +1,192 @@
+"""The demo, step by step: bring all up, release a good build, release a slow one, take all down."""
+
+import asyncio
+import json
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from rich.console import Console
+
+from kvctl.demo import images, show
+from kvctl.demo.observe import Watch, cluster_path
+from kvctl.demo.report import Seen, Terms, bad_entry, good_entry, violations
+from kvctl.errors import DemoError
+from kvctl.kube import Kube
+from kvctl.load import targets
+from kvctl.load.client import Load
+from kvctl.load.report import summary
+from kvctl.load.schedule import Plan
+from kvdev import cluster, parts
+from kvdev.client import Api
+from kvdev.state import ClusterState, directory_of
+from kvoperator.api.units import seconds
+
+NAME, NAMESPACE = "demo", "default"
+BUILD = Path("build")
+MANIFEST = Path(__file__).parent / "demo.yaml"
+RATE = 45.0  # requests a second and region
+READY_WITHIN_S = 180.0
+SETTLED_WITHIN_S = 240.0
+_SETTLED = ("Done", "RolledBack", "Frozen")
+
+
+async def tell(console: Console, *, keep: bool) -> list[str]:
+    """The whole demo; returns what did not hold. Raises DemoError or KvdevError when it could not be carried on."""
+    view = show.Show(console, time.monotonic())
+    async with _cluster(view, keep=keep) as state:
+        api = await Api.connect(state.kubeconfig)
+        try:
+            report, terms = await _measured(view, state, api)
+            if report["violations"]:
+                view.say(f"not all held; the logs are in {_save_logs()}")
+        finally:
+            await api.close()
+    path = BUILD / "demo" / "report.json"
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    show.ending(console, report, terms, str(path))
+    if keep:
+        console.print(f"\n{show.NEXT}", markup=False, highlight=False, soft_wrap=True)
+    found: list[str] = report["violations"]
+    return found
+
+
+@asynccontextmanager
+async def _cluster(view: show.Show, *, keep: bool) -> AsyncIterator[ClusterState]:
+    """The embedded cluster, fresh. It goes in the end, and its logs are saved when the story did not end well."""
+    (BUILD / "demo").mkdir(parents=True, exist_ok=True)
+    if directory_of(NAME).exists():
+        await cluster.down(NAME, say=view.say)
+    view.say("building images")
+    await asyncio.to_thread(images.build_all)
+    try:
+        yield await cluster.up(NAME, say=view.say)
+    except BaseException:
+        view.say(f"not carried through; the logs are in {_save_logs()}")
+        raise
+    finally:
+        if not keep:
+            view.say("taking everything down")
+            await cluster.down(NAME, say=view.say)
+
+
+def _save_logs() -> Path:
+    """Copy every log out of the cluster's folder, which is about to go."""
+    kept = BUILD / "demo" / "logs"
+    shutil.rmtree(kept, ignore_errors=True)
+    home = directory_of(NAME)
+    for log in (*home.glob("logs/*"), *home.glob("pods/**/*.log")):
+        target = kept / log.relative_to(home)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, target)
+    return kept
+
+
+async def _measured(view: show.Show, state: ClusterState, api: Api) -> tuple[dict[str, Any], Terms]:
+    view.say(f"kubectl apply -f {MANIFEST.name}: three regions, release {images.FIRST}")
+    await _kubectl(state, "apply", "-f", str(MANIFEST))
+    found = await _ready(view, api)
+    terms = _terms(found)
+    where = await asyncio.to_thread(lambda: targets.of_cluster(Kube(state.kubeconfig, NAMESPACE), NAME, []))
+    async with Load(where, Plan(rate=RATE, duration_s=3600), run="demo", random=Random(1)) as load:  # noqa: S311
+        view.say(f"load: {RATE:g} requests/s in each region, 95 % reads, every value checked")
+        await load.prepare()
+        setup_s = view.now()
+        sending = asyncio.create_task(load.run())
+        try:
+            good, bad = await _releases(view, state, api, load)
+        finally:
+            load.stop()
+        client = summary(load.tallies, await sending)
+    return await asyncio.to_thread(_report, setup_s, terms, good, bad, client), terms
+
+
+async def _releases(view: show.Show, state: ClusterState, api: Api, load: Load) -> tuple[Seen, Seen | None]:
+    view.chapter(f"A good release: {images.GOOD}")
+    good = await _roll_out(view, state, api, load, images.GOOD)
+    if good.phase != "Done":
+        return good, None
+    view.chapter(f"A bad release: {images.SLOW}, every read 300 ms slower")
+    return good, await _roll_out(view, state, api, load, images.SLOW)
+
+
+async def _roll_out(view: show.Show, state: ClusterState, api: Api, load: Load, image: str) -> Seen:
+    """Set the release, and watch until it has come to rest or its time is up."""
+    seen = Seen(image)
+    found = await api.request("GET", cluster_path(NAMESPACE, NAME))
+    async with Watch(state, api, found, load.tallies, seen) as watch:
+        patch = json.dumps({"spec": {"release": {"image": image}}})
+        await _kubectl(state, "patch", "kvcluster", NAME, "--type=merge", "-p", patch)
+        with view.timeline(load.tallies) as timeline:
+            while not _is_settled(watch.cluster, image) and watch.now() < SETTLED_WITHIN_S:
+                watch.check()
+                timeline.show(watch)
+                await asyncio.sleep(1)
+            timeline.show(watch)
+        seen.serving_pods = await watch.serving()
+    return seen
+
+
+def _is_settled(found: dict[str, Any], image: str) -> bool:
+    status = found.get("status", {})
+    current = status.get("observedGeneration") == found["metadata"]["generation"]
+    return current and found["spec"]["release"]["image"] == image and status.get("phase") in _SETTLED
+
+
+async def _ready(view: show.Show, api: Api) -> dict[str, Any]:
+    """The KVCluster, once its condition Ready is True."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    said = ""
+    while time.monotonic() < deadline:
+        found = await api.request("GET", cluster_path(NAMESPACE, NAME))
+        conditions = {one["type"]: one for one in found.get("status", {}).get("conditions", [])}
+        ready = conditions.get("Ready", {"status": "Unknown", "message": "no operator has looked at it yet"})
+        if ready["status"] == "True":
+            view.say("KVCluster demo is Ready in all regions")
+            return found
+        if ready["message"] != said:
+            said = ready["message"]
+            view.say(f"waiting: {said}")
+        await asyncio.sleep(0.5)
+    raise DemoError(f"KVCluster {NAME} was not Ready in {READY_WITHIN_S:g} s: {said}")
+
+
+async def _kubectl(state: ClusterState, *arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        state.programs / "kubectl",
+        *arguments,
+        env={**os.environ, "KUBECONFIG": str(state.kubeconfig)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    if process.returncode:
+        raise DemoError(f"kubectl {' '.join(arguments)} failed: {' '.join(said.decode(errors='replace').split())}")
+
+
+def _terms(found: dict[str, Any]) -> Terms:
+    rollout = found["spec"]["rollout"]
+    return Terms(
+        regions=tuple(region["name"] for region in found["spec"]["regions"]),
+        steps=tuple(step["traffic"] for step in rollout["steps"]),
+        interval_s=seconds(rollout["interval"]),
+    )
+
+
+def _report(setup_s: float, terms: Terms, good: Seen, bad: Seen | None, client: dict[str, Any]) -> dict[str, Any]:
+    before = json.loads(setup.read_text()) if (setup := BUILD / "setup.json").is_file() else {}
+    return {
+        "setup_s": round(before.get("setup_s", 0.0) + setup_s, 1),
+        "compile_s": before.get("compile_s"),
+        "gate_interval_s": terms.interval_s,
+        "parts": parts.versions(),
+        "good": good_entry(good, terms),
+        "bad": bad_entry(bad, terms) if bad else None,
+        "client": client,
+        "violations": violations(good, bad, terms),
+    }

@@ -1,0 +1,71 @@
+"""Whatever goes wrong, a user sees one line and an exit code."""
+
+import pytest
+
+from kvctl import main
+from kvctl.errors import KvctlError
+from kvdev.errors import KvdevError
+
+
+def run(tmp_path, *arguments):
+    return main.run(list(arguments), log=tmp_path / "logs" / "last-error.log")
+
+
+def test_the_version_is_told(tmp_path, capsys):
+    assert run(tmp_path, "--version") == 0
+    assert capsys.readouterr().out.startswith("kvctl ")
+
+
+VERBS = ["status", "watch", "promote", "abort", "pause", "resume", "retry"]
+COMMANDS = ["load", *(f"rollout {verb}" for verb in VERBS), "demo"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_helps_with_examples(tmp_path, capsys, command):
+    assert run(tmp_path, *command.split(), "--help") == 0
+    examples = capsys.readouterr().out.partition("Example")[2]
+    assert f" kvctl {command} " in examples
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lod"], "No such command 'lod'"),
+        (["load", "--rte", "5"], "No such option: --rte"),
+        (["load", "--rate", "many"], "Invalid value for '--rate'"),
+        (["load", "--url", "http://127.0.0.1:9", "--rate", "0"], "--rate is 0; expected 0.1 to 5000"),
+        (["load", "--url", "http://127.0.0.1:9", "--duration", "5"], "--duration: '5' is not a duration"),
+        (["load"], "say what to load"),
+        (["load", "--cluster", "a", "--url", "http://127.0.0.1:9"], "say what to load"),
+        (["load", "--url", "127.0.0.1:9"], "is no address"),
+        (["rollout", "status"], "Missing argument"),
+    ],
+)
+def test_a_wrong_command_line_gets_one_line_and_exit_2(tmp_path, capsys, arguments, said):
+    assert run(tmp_path, *arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("kvctl: ")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [KvctlError("no such thing"), KvdevError("no such thing")])
+def test_expected_errors_are_their_message(tmp_path, capsys, monkeypatch, error):
+    assert run_failing(tmp_path, monkeypatch, error) == 1
+    assert capsys.readouterr().err == "kvctl: no such thing\n"
+
+
+def test_the_unexpected_is_one_line_and_its_trace_goes_to_a_file(tmp_path, capsys, monkeypatch):
+    assert run_failing(tmp_path, monkeypatch, ZeroDivisionError("by\nzero")) == 1
+    log = tmp_path / "logs" / "last-error.log"
+    assert capsys.readouterr().err == f"kvctl: unexpected ZeroDivisionError: by (details: {log})\n"
+    assert "Traceback" in log.read_text()
+
+
+def run_failing(tmp_path, monkeypatch, error):
+    def fail(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr("kvctl.load.command.asyncio.run", fail)
+    monkeypatch.setattr("kvctl.load.command._run", lambda *_: None)
+    return run(tmp_path, "load", "--url", "http://127.0.0.1:9")
