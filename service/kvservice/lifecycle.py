@@ -14,7 +14,6 @@ import uvicorn
 from starlette.types import ASGIApp, Message
 
 from kvservice.cache.none import NoCache
-from kvservice.cache.redis import RedisCache
 from kvservice.core.clock import HybridClock, system_us, writer_slot
 from kvservice.core.ports import Cache
 from kvservice.core.records import Records
@@ -103,6 +102,8 @@ async def serve(settings: Settings, version: str) -> None:
 def _cache(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack) -> Cache:
     if not settings.cache_url:
         return NoCache()
+    from kvservice.cache.redis import RedisCache  # a quarter of a pod's memory, for those who need it
+
     cache = RedisCache(settings.cache_url, settings.cache_ttl_s, telemetry)
     stack.push_async_callback(cache.close)
     return cache
@@ -114,7 +115,7 @@ def _listen(address: str, port: int, variable: str) -> socket.socket:
         return socket.create_server((address, port), family=family, backlog=2048)
     except OSError as error:
         raise StartError(
-            f"cannot listen on {address} port {port}: {os.strerror(error.errno)}; see KV_BIND and {variable}"
+            f"cannot listen on {address} port {port}: {os.strerror(error.errno or 0)}; see KV_BIND and {variable}"
         ) from error
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
@@ -22,7 +22,7 @@ from kvservice.errors import CacheUnavailable
 from kvservice.telemetry import Telemetry
 
 TIMEOUT_S = 0.05  # a cache that is slower than this does not help a read
-CONNECTIONS = 64  # callers beyond it wait (within the timeout); redis-py's plain pool would raise
+CONNECTIONS = 32  # callers beyond it wait their turn; that time is this pod's load, and not held against the cache
 
 # The versions are compared as two numbers: Lua compares strings by the server's locale, not by their bytes.
 _SET_IF_NEWER = """
@@ -43,10 +43,9 @@ class RedisCache:
     """`ttl_s`: how long an entry is kept."""
 
     def __init__(self, url: str, ttl_s: float, telemetry: Telemetry) -> None:
-        pool = BlockingConnectionPool.from_url(
+        pool = ConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=TIMEOUT_S,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
@@ -58,6 +57,7 @@ class RedisCache:
         self._ttl_ms = int(ttl_s * 1000)
         self._telemetry = telemetry
         self._breaker = Breaker(time.monotonic)
+        self._turns = asyncio.Semaphore(CONNECTIONS)
 
     async def get(self, key: Key) -> bytes | None:
         try:
@@ -80,8 +80,12 @@ class RedisCache:
         await self._redis.aclose()
 
     async def _bounded(self, operation: Callable[..., Awaitable[object]], *arguments: object) -> object:
-        if not self._breaker.admits():
-            raise CacheUnavailable("the cache failed a moment ago and is left alone for now")
+        async with self._turns:
+            if not self._breaker.admits():
+                raise CacheUnavailable("the cache failed a moment ago and is left alone for now")
+            return await self._watched(operation, *arguments)
+
+    async def _watched(self, operation: Callable[..., Awaitable[object]], *arguments: object) -> object:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 answer = await operation(*arguments)
@@ -90,9 +94,10 @@ class RedisCache:
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             self._note_failure(error)
             raise CacheUnavailable(f"{type(error).__name__} {error}") from error
-        if self._breaker.is_open:
-            log.info("cache_back")
+        was_open = self._breaker.is_open
         self._breaker.succeeded()
+        if was_open and not self._breaker.is_open:
+            log.info("cache_back")
         return answer
 
     def _note_failure(self, error: Exception) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from kvservice.cache.breaker import FAILURES, PAUSE_S, Breaker
+from kvservice.cache.breaker import FAILURES, PAUSE_S, SPAN_S, Breaker
 
 
 class Bench:
@@ -17,12 +17,14 @@ def bench() -> Bench:
 @pytest.fixture
 def tripped(bench: Bench) -> Bench:
     for _ in range(FAILURES):
+        bench.now_s += SPAN_S
         bench.breaker.failed()
     return bench
 
 
 def test_a_few_failures_are_no_outage(bench: Bench) -> None:
     for _ in range(FAILURES - 1):
+        bench.now_s += SPAN_S
         bench.breaker.failed()
 
     assert bench.breaker.admits()
@@ -32,8 +34,22 @@ def test_failures_in_a_row_make_it_refuse(tripped: Bench) -> None:
     assert not tripped.breaker.admits()
 
 
+def test_many_failures_in_one_moment_are_no_outage(bench: Bench) -> None:
+    for _ in range(FAILURES * 10):
+        bench.breaker.failed()
+
+    assert bench.breaker.admits()
+
+
+def test_a_late_success_from_before_the_outage_does_not_end_it(tripped: Bench) -> None:
+    tripped.breaker.succeeded()
+
+    assert not tripped.breaker.admits()
+
+
 def test_a_success_in_between_starts_the_count_anew(bench: Bench) -> None:
     for _ in range(FAILURES * 2):
+        bench.now_s += SPAN_S
         bench.breaker.failed()
         bench.breaker.succeeded()
 
