@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from kvdev import objects, parts
 from kvdev.client import Api
 from kvdev.plane import commands, pki, process, ready

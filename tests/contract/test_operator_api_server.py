@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from kvdev.client import Api
 from kvdev.state import ClusterState
 from kvoperator.adapters.kubernetes import Kubernetes
@@ -130,7 +131,11 @@ async def test_pods_of_the_operators_making_pass_the_restricted_standard(
         namespace = wanted[0]["metadata"]["namespace"]
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": kind.lower(), **template["metadata"]}}
         pod["spec"] = template["spec"] | {"serviceAccountName": "default"}
-        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": namespace}}
+        account = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "default", "namespace": namespace},
+        }
         await api.apply(account, manager="test")
         answer = await api.request("POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", body=pod)
         assert answer["kind"] == "Pod"
@@ -158,7 +163,9 @@ async def test_a_converged_cluster_costs_no_write_and_no_read(
     assert before > 8
     assert _writes(control_plane, namespace)[before:] == []
     # A restarted operator, which has nothing in memory, finds nothing to write either.
-    assert (await Reconciler(kube, Silence(), Time(), await _mirror(kube)).reconcile((namespace, "shop"))).failed is False
+    assert (
+        await Reconciler(kube, Silence(), Time(), await _mirror(kube)).reconcile((namespace, "shop"))
+    ).failed is False
     assert _writes(control_plane, namespace)[before:] == []
 
 
@@ -168,7 +175,9 @@ async def test_what_a_person_edited_by_hand_is_put_right_and_what_they_added_sta
     mirror = await _mirror(kube)
     await Reconciler(kube, Silence(), Time(), mirror).reconcile((namespace, "shop"))
     deployment = next(one for one in mirror.children((namespace, "shop")) if one["kind"] == "Deployment")
-    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment['metadata']['name']}?fieldManager=kubectl-edit"
+    path = (
+        f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment['metadata']['name']}?fieldManager=kubectl-edit"
+    )
     edit = {"metadata": {"labels": {"team": "shop"}}, "spec": {"replicas": 1}}
     await api.request("PATCH", path, body=edit, content_type="application/merge-patch+json")
 
@@ -193,7 +202,11 @@ async def test_a_field_that_another_applies_is_shown_and_not_taken(
     with pytest.raises(ConflictError) as caught:
         await kube.apply(deployment)
 
-    assert (caught.value.fields, caught.value.managers, caught.value.by_hand) == ((".spec.replicas",), ("argocd",), False)
+    assert (caught.value.fields, caught.value.managers, caught.value.by_hand) == (
+        (".spec.replicas",),
+        ("argocd",),
+        False,
+    )
 
 
 async def test_a_conflict_stalls_the_cluster_with_field_and_manager_and_the_rest_goes_on(

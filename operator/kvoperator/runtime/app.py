@@ -36,8 +36,6 @@ async def run(settings: Settings) -> None:
         _log.info("started", namespace=settings.namespace or "all")
         await _watch(settings, watched)
     finally:
-        # A pass cut short is no different from a crash, which is what every pass is made for.
-        await queue.close()
         await watched.close()
         await kube.close()
     _log.info("stopped")

@@ -15,7 +15,13 @@ from kvoperator.runtime.watched import Watched
 
 def registry(watched: Watched) -> kopf.OperatorRegistry:
     handlers = kopf.OperatorRegistry()
+
+    async def close(**_: Any) -> None:
+        await watched.close()
+
     kopf.on.login(registry=handlers)(_login)
+    # Before kopf ends: it waits 5 s for every task that was made since its start, ours included.
+    kopf.on.cleanup(registry=handlers)(close)
     for kind in KINDS.values():
         _watch(handlers, kind, watched)
     return handlers

@@ -31,9 +31,12 @@ class Watched:
             self._lists[kind.name] = asyncio.create_task(self._list(kind))
 
     async def close(self) -> None:
-        for task in self._lists.values():
+        """Ends what is under way. A pass cut short is no different from a crash, which every pass is made for."""
+        await self._queue.close()
+        lists = list(self._lists.values())
+        for task in lists:
             task.cancel()
-        await asyncio.gather(*self._lists.values(), return_exceptions=True)
+        await asyncio.gather(*lists, return_exceptions=True)
 
     def _gone(self, observed: Object) -> None:
         key = self._mirror.drop(observed)
