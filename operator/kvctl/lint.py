@@ -1,5 +1,6 @@
 """`kvctl lint`: what the API server would refuse in a manifest, and what it would not but you might regret."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,14 +59,15 @@ def _in_file(file: str, text: str) -> Iterator[Found]:
         for node in yaml.compose_all(text, Loader=_Loader):
             if (manifest := _Loader("").construct_document(node)) is not None:  # kubectl passes over empty documents
                 empty = False
+                json.dumps(manifest, default=str, skipkeys=True)  # refuses what contains itself
                 yield from ((f"{name}:{node.start_mark.line + 1}", finding) for finding in findings_of(manifest))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         yield f"{name}:{line}", Finding("(document)", None, f"not YAML: {error.problem}")
     except yaml.YAMLError as error:
         yield f"{name}:1", Finding("(document)", None, f"not YAML: {str(error).splitlines()[0]}")
-    except RecursionError:
-        yield f"{name}:1", Finding("(document)", None, "nested without end; an anchor may contain itself")
+    except (ValueError, RecursionError) as error:  # a value that is not what its tag says, or that contains itself
+        yield f"{name}:1", Finding("(document)", None, f"not a manifest: {error}")
     else:
         if empty:
             yield f"{name}:1", Finding("(document)", None, "nothing in it; expected a KVCluster")

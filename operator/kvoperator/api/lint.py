@@ -77,15 +77,13 @@ def lint(manifest: object) -> list[Finding]:
         return [Finding("(document)", manifest, sentence)]
     if foreign := [*_foreign(manifest)]:
         return foreign
-    nulls: list[Finding] = []
-    text = json.dumps(_without_nulls(manifest, root(), "", nulls), default=str)
+    text = json.dumps(_as_json(manifest, root()), default=str)
     try:
         parsed = _Manifest.model_validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        refused = {finding.path for finding in nulls}  # and told already
-        return [*nulls, *(finding for each in error.errors() if (finding := _finding(each)).path not in refused)]
+        return [_finding(each) for each in error.errors()]
     breaches = (breach for rule in RULES if rule.check for breach in rule.check(parsed.spec))
-    errors = [*nulls, *(Finding(breach.path, breach.value, breach.sentence) for breach in breaches)]
+    errors = [Finding(breach.path, breach.value, breach.sentence) for breach in breaches]
     return errors or [*_advice(parsed.spec)]
 
 
@@ -104,24 +102,17 @@ def _foreign(manifest: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(field, manifest[field], f"{manifest[field]} is not {wanted}")
 
 
-def _without_nulls(node: Any, schema: Mapping[str, Any], path: str, refused: list[Finding]) -> Any:
-    """As the API server does: a null gives way to the default, and is refused where there is none; keys are text."""
+def _as_json(node: Any, schema: Mapping[str, Any]) -> Any:
+    """What the API server sees: keys are text, 2.0 is 2, and a field of ours without a value is a field left out."""
+    if isinstance(node, float) and node.is_integer():
+        return int(node)
     if isinstance(node, list):
-        items = schema.get("items", {})
-        return [_without_nulls(each, items, f"{path}[{index}]", refused) for index, each in enumerate(node)]
+        return [_as_json(each, schema.get("items", {})) for each in node]
     if not isinstance(node, Mapping):
         return node
-    plain = {}
-    for key, value in ((_key(key), value) for key, value in node.items()):
-        here = schema.get("properties", {}).get(key, schema.get("additionalProperties", {}))
-        where = f"{path}.{key}" if path else key
-        if value is not None:
-            plain[key] = _without_nulls(value, here, where, refused)
-        elif not here:
-            plain[key] = None  # no such field: told as such
-        elif "default" not in here and path.startswith("spec"):
-            refused.append(Finding(where, None, "is given without a value; give one, or leave the field out"))
-    return plain
+    fields, rest = schema.get("properties", {}), schema.get("additionalProperties", {})
+    known = {_key(key): (value, fields.get(_key(key), rest)) for key, value in node.items()}
+    return {key: _as_json(value, here) for key, (value, here) in known.items() if value is not None or not here}
 
 
 def _key(key: object) -> str:

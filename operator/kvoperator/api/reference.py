@@ -21,7 +21,7 @@ manifest as the API server does, and gives advice on top.
 
 - A **duration** is whole numbers with units `ms`, `s`, `m`, `h`: `250ms`, `30s`, `1h30m`. There are no days: the API
   server compares durations with CEL, which knows none. They will come with the SLO window, in a field of its own.
-- A **size** is a whole number above zero with a unit: `512Ki`, `64Mi`, `10Gi` (powers of 1024), `500M` (powers of 1000).
+- A **size** is a whole number above zero with a unit: `512Ki`, `64Mi`, `10Gi` (powers of 1024), `5M` (powers of 1000).
 - Percentiles are the keys of `latency`; quote them or not (`95` and `"95"` are the same).
 - `metadata.name` has at most 20 characters (lower-case letters, digits, hyphens, beginning with a letter):
   everything else is named after it.
@@ -91,8 +91,7 @@ def _allowed(node: Schema) -> str:
         low = "above" if node.get("exclusiveMinimum") else "from"
         high = "below" if node.get("exclusiveMaximum") else "to"
         bounds.append(f"{low} {node['minimum']:g} {high} {node['maximum']}")
-    for key in node.keys() & {"maxItems", "maxProperties"}:
-        bounds.append(f"1 to {node[key]} entries")
+    bounds.extend(f"1 to {node[key]} entries" for key in ("maxItems", "maxProperties") if key in node)
     if "maxLength" in node and _type(node) == "string":
         bounds.append(f"at most {node['maxLength']} characters")
     if node.get("x-kubernetes-list-type") in {"set", "map"}:

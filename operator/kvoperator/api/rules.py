@@ -1,6 +1,6 @@
 """Every rule that crosses fields or compares durations, told twice: as CEL for the API server and as Python for `lint`.
 
-Both tell it in the same words; tests/contract/test_crd_wrong_manifests.py holds them together on a real API server.
+Both tell it in the same words; tests/contract/test_crd_manifests.py holds them together on a real API server.
 What one field alone can say (type, bounds, pattern, no repetition) stands at the field, in `spec.py`. As on the server,
 a rule is only asked once all fields are sound by themselves.
 """

@@ -1,0 +1,85 @@
+"""What users may get wrong (tests/manifests/wrong): refused by a real API server and by `kvctl lint` in the same sense.
+
+Each file's first lines say so: `# expect:` what lint says, `# by:` who refuses it, `# server:` what the API server says
+(no such line: the same words, for a rule of `rules.py` is told alike by both).
+"""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from kvctl.main import app
+from kvdev.state import ClusterState
+from kvoperator.api.lint import Severity
+
+Kubectl = Callable[..., subprocess.CompletedProcess[str]]
+
+MANIFESTS = Path(__file__).parents[1] / "manifests"
+WRONG = [pytest.param(path, id=path.stem) for path in sorted((MANIFESTS / "wrong").glob("*.yaml"))]
+GOOD = [pytest.param(path, id=path.stem) for path in sorted((MANIFESTS / "good").glob("*.yaml"))]
+BY_SERVER = [each for each in WRONG if "# by: server+lint" in each.values[0].read_text()]
+
+
+@pytest.fixture(scope="session")
+def kubectl(control_plane: ClusterState) -> Kubectl:
+    """kubectl(*arguments, stdin="") -> what a user at a terminal gets."""
+    command = [str(control_plane.programs / "kubectl"), f"--kubeconfig={control_plane.kubeconfig}"]
+
+    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    return run
+
+
+def header(path: Path, key: str) -> str:
+    prefix = f"# {key}: "
+    return next((line.removeprefix(prefix) for line in path.read_text().splitlines() if line.startswith(prefix)), "")
+
+
+def lint(path: Path) -> tuple[int, list[str]]:
+    """Exit code and errors of `kvctl lint`."""
+    done = CliRunner().invoke(app, ["lint", str(path), "--output", "json"])
+    findings = json.loads(done.stdout)
+    errors = [found for found in findings if found["severity"] == Severity.ERROR]
+    return done.exit_code, [f"{found['field']}: {found['finding']}" for found in errors]
+
+
+def try_create(kubectl: Kubectl, path: Path) -> subprocess.CompletedProcess[str]:
+    return kubectl("create", "--dry-run=server", "--validate=strict", "-f", str(path))
+
+
+def test_there_are_at_least_twenty_wrong_manifests_that_the_api_server_refuses() -> None:
+    assert len(BY_SERVER) >= 20
+
+
+@pytest.mark.parametrize("path", WRONG)
+def test_lint_refuses_a_wrong_manifest_with_one_sentence(path: Path) -> None:
+    code, (error,) = lint(path)
+    assert code == 1
+    assert header(path, "expect") in error
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("path", BY_SERVER)
+def test_the_api_server_refuses_it_too(kubectl: Kubectl, path: Path) -> None:
+    answer = try_create(kubectl, path)
+    assert answer.returncode == 1
+    assert (header(path, "server") or header(path, "expect")) in answer.stderr
+
+
+@pytest.mark.parametrize("path", GOOD)
+def test_lint_accepts_a_good_manifest(path: Path) -> None:
+    assert lint(path) == (0, [])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("path", GOOD)
+def test_the_api_server_accepts_it_too(kubectl: Kubectl, path: Path) -> None:
+    answer = try_create(kubectl, path)
+    assert answer.returncode == 0, answer.stderr
