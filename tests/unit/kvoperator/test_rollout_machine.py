@@ -408,7 +408,7 @@ def test_a_verdict_about_an_earlier_share_is_ignored(stepping: World) -> None:
     assert started
     old = Verdict(region="eu-west", gate="latency", outcome=Outcome.FAIL, at=started - timedelta(seconds=1))
     stepping.advance_with((old,))
-    assert stepping.state.phase is Phase.STEPPING
+    assert (stepping.state.phase, stepping.state.verdicts) == (Phase.STEPPING, [])
 
 
 # --- pods and gateways
@@ -430,6 +430,12 @@ def test_a_part_of_the_pods_lost_leaves_the_share_the_rest_can_carry(baking: Wor
     baking.set_pods("eu-west", "kv:2", ready=3)
     baking.advance()
     assert baking.effects.regions["eu-west"].weights == {name_of("kv:1"): 25, name_of("kv:2"): 75}
+
+
+def test_the_pods_for_a_share_are_rounded_up(serving: World) -> None:
+    serving.want("kv:2", replicas=3, steps=[Step(traffic=34, hold="60s")])
+    serving.advance()
+    assert serving.effects.regions["eu-west"].replicas[name_of("kv:2")] == 2
 
 
 def test_the_next_share_waits_for_its_pods_and_is_judged_meanwhile(stepping: World) -> None:
