@@ -123,8 +123,7 @@ def _conditions(state: RolloutStatus, lacks: str, problem: _Says | None) -> list
     if unwell is None:
         ready = _Says("Ready", True, Reason.SERVING, "the release serves in every region")
     else:
-        reason = problem.reason if problem else _UNREADY[state.phase]
-        ready = _Says("Ready", False, reason, unwell.message)
+        ready = _Says("Ready", False, unwell.reason if unwell is problem else _UNREADY[state.phase], unwell.message)
     paused = _Says("Paused", False, Reason.NOT_PAUSED, "")
     if state.paused_by:
         paused = _Says("Paused", True, Reason.PAUSED, f"paused by {state.paused_by}")

@@ -60,5 +60,8 @@ def test_answers_without_a_number_or_without_labels_are_left_out() -> None:
         }
 
     result = [series("a", "12.5"), series("b", "NaN"), series("c", "+Inf"), series("d", "-0.1")]
-    assert read([*result, {"metric": {}, "value": [1700000000, "1"]}]) == {("eu-west", "a"): 12.5, ("eu-west", "d"): 0.0}
+    assert read([*result, {"metric": {}, "value": [1700000000, "1"]}]) == {
+        ("eu-west", "a"): 12.5,
+        ("eu-west", "d"): 0.0,
+    }
     assert read([]) == {}

@@ -23,7 +23,9 @@ def test_golden_names_so_that_an_upgrade_of_the_operator_rolls_nothing() -> None
 
 
 def test_config_holds_the_settings_that_all_regions_share() -> None:
-    assert revision(a_spec(cache=Cache(ttl="90s"), slo=Slo(latency={"99": "250ms", "95": "100ms", "50": "1s"}))).config == {
+    assert revision(
+        a_spec(cache=Cache(ttl="90s"), slo=Slo(latency={"99": "250ms", "95": "100ms", "50": "1s"}))
+    ).config == {
         "KV_CACHE_TTL_S": "90",
         "KV_LATENCY_EDGES_S": "0.1,0.25,1",
         "KV_MAX_ID_BYTES": "512",

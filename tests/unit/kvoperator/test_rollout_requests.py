@@ -27,7 +27,10 @@ def test_a_request_is_read_with_or_without_a_revision() -> None:
         ('{"id": "1", "verb": "promote", "actor": "ann", "force": true}', "unknown fields ['force']"),
         ('{"verb": "promote", "actor": "ann"}', "id is 'None'; expected 1 to 64"),
         ('{"id": "1 2", "verb": "promote", "actor": "ann"}', "id is '1 2'"),
-        ('{"id": "1", "verb": "go", "actor": "ann"}', "verb is 'go'; expected one of promote, abort, pause, resume, retry"),
+        (
+            '{"id": "1", "verb": "go", "actor": "ann"}',
+            "verb is 'go'; expected one of promote, abort, pause, resume, retry",
+        ),
         ('{"id": "1", "verb": [], "actor": "ann"}', "verb is '[]'"),
         ('{"id": "1", "verb": "abort", "actor": ""}', "actor is ''"),
         ('{"id": "1", "verb": "abort", "actor": "a\\u0007"}', "printable"),
