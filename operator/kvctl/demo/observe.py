@@ -1,7 +1,7 @@
 """Measures a rollout from outside: Envoy's weights and counters, Prometheus, pods.
 
-The canary is whatever revision did not serve when the watch began. Envoy and Prometheus are asked ten times a second:
-a time is right to about 0.1 s.
+The canary is whatever revision was not there in any way when the watch began. Envoy and Prometheus are asked ten times
+a second: a time is right to about 0.1 s.
 """
 
 import asyncio
@@ -42,20 +42,28 @@ class Watch:
         self._regions = [region["name"] for region in cluster["spec"]["regions"]]
         self._steps = [step["traffic"] for step in cluster["spec"]["rollout"]["steps"]]
         slo = cluster["spec"]["slo"]["latency"]
-        self._slow_over_s = min(seconds(threshold) for threshold in slo.values())
+        threshold_s = min(seconds(threshold) for threshold in slo.values())
+        ours = f'{metric_label(CLUSTER_LABEL)}="{self._name}",namespace="{self._namespace}",route="record"'
+        self._slow = (
+            f"sum by ({_REVISION}) ({_HISTOGRAM}_count{{{ours}}})"
+            f' - sum by ({_REVISION}) ({_HISTOGRAM}_bucket{{{ours},le="{threshold_s:g}"}})'
+        )
+        rates = f"sum by (le, {_REVISION}) (rate({_HISTOGRAM}_bucket{{{ours}}}[5s]))"
+        self._p95 = f"histogram_quantile(0.95, {rates})"
         self._before = _Sent(tallies)
+        self._old_verdicts = cluster.get("status", {}).get("rollout", {}).get("verdicts", [])
         self._answered: dict[
             str, int
         ] = {}  # Envoy cluster -> requests; the largest seen, as counters go with the cluster
         self._at_unrouted = (0, 0)  # requests of the canary and of all: before it got a share,
         self._at_share: tuple[int, int] | None = None  # and when it got its first
-        self.stable: set[str] = set()
+        self.old: set[str] = set()  # revisions that were there before, the one that serves and those on their way out
         self.shares: dict[str, int] = {}  # region -> percent of the canary
 
     async def __aenter__(self) -> "Watch":
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2))
-        weights = await self._weights()
-        self.stable = {revision for region in weights.values() for revision, weight in region.items() if weight}
+        routed = {revision for region in (await self._weights()).values() for revision in region}
+        self.old = routed | set(map(_revision, await self._pods())) | set(await self._query(self._slow))
         self.shares = dict.fromkeys(self._regions, 0)
         self._began = time.monotonic()
         loops = ((self._look_at_envoy, FAST_S), (self._look_at_samples, FAST_S), (self._look_at_latency, 1.0))
@@ -101,7 +109,7 @@ class Watch:
 
     def _share(self, revisions: dict[str, int]) -> int:
         total = sum(revisions.values())
-        canary = sum(weight for revision, weight in revisions.items() if revision not in self.stable)
+        canary = sum(weight for revision, weight in revisions.items() if revision not in self.old)
         return round(100 * canary / total) if total else 0
 
     async def _count(self, routed: bool) -> None:
@@ -109,7 +117,7 @@ class Watch:
         for name, classes in (await observe.requests(self._state.envoy_admin_url)).items():
             self._answered[name] = max(self._answered.get(name, 0), sum(classes.values()))
         found = [(place[1], count) for name, count in self._answered.items() if (place := self._place(name))]
-        canary = sum(count for revision, count in found if revision not in self.stable)
+        canary = sum(count for revision, count in found if revision not in self.old)
         total = sum(count for _, count in found)
         if not routed:
             self._at_unrouted = (canary, total)
@@ -121,30 +129,23 @@ class Watch:
     async def _look_at_samples(self) -> None:
         if self.seen.first_bad_s is not None:
             return
-        ours = f'{metric_label(CLUSTER_LABEL)}="{self._name}",namespace="{self._namespace}",route="record"'
-        slow = (
-            f"sum by ({_REVISION}) ({_HISTOGRAM}_count{{{ours}}})"
-            f' - sum by ({_REVISION}) ({_HISTOGRAM}_bucket{{{ours},le="{self._slow_over_s:g}"}})'
-        )
-        for revision, count in (await self._query(slow)).items():
-            if revision not in self.stable and count > 0:
+        for revision, count in (await self._query(self._slow)).items():
+            if revision not in self.old and count > 0:
                 self.seen.first_bad_s = self.now()
 
     async def _look_at_latency(self) -> None:
-        ours = f'{metric_label(CLUSTER_LABEL)}="{self._name}",namespace="{self._namespace}",route="record"'
-        rates = f"sum by (le, {_REVISION}) (rate({_HISTOGRAM}_bucket{{{ours}}}[5s]))"
-        self.p95_s = await self._query(f"histogram_quantile(0.95, {rates})")
+        self.p95_s = await self._query(self._p95)
 
     async def _look_at_cluster(self) -> None:
         self.cluster = await self._api.request("GET", cluster_path(self._namespace, self._name))
         rollout = self.cluster.get("status", {}).get("rollout", {})
         self.seen.phase = rollout.get("phase", "")
         for verdict in rollout.get("verdicts", []):
-            if verdict not in self.seen.verdicts:
+            if verdict not in (*self._old_verdicts, *self.seen.verdicts):
                 self.seen.verdicts.append(verdict)
         if all(share == self._steps[-1] for share in self.shares.values()):
             pods = await self._pods()
-            self.seen.judged_pods = {pod["metadata"]["uid"] for pod in pods if _revision(pod) not in self.stable}
+            self.seen.judged_pods = {pod["metadata"]["uid"] for pod in pods if _revision(pod) not in self.old}
 
     async def _weights(self) -> Weights:
         found: Weights = {}

@@ -29,7 +29,7 @@ class Show:
 
     def say(self, text: str) -> None:
         """One line of progress."""
-        self.console.print(Text(f"[{self.now():4.0f} s] {text}"))
+        self.console.print(Text(f"[{self.now():4.0f} s] {text}"), soft_wrap=True)
 
     def chapter(self, text: str) -> None:
         self.console.print()
@@ -39,11 +39,11 @@ class Show:
     def timeline(self, tallies: dict[str, Tally]) -> Iterator["Timeline"]:
         """The timeline of one rollout, fed with `show` every second."""
         with self.console.status("", spinner="dots") as status:
-            self.console.print(Text(_HEADER, style="dim"))
+            self.console.print(Text(_HEADER, style="dim"), soft_wrap=True)
             yield Timeline(self.console, status, tallies)
 
 
-_HEADER = f"{'t':>6}  {'phase':<11} {'canary weight in Envoy':<34} {'p95 ms stable/canary':<21} {'failed':>6}  verdicts"
+_HEADER = f"{'t':>6}  {'phase':<11} {'canary weight in Envoy':<38} {'p95 ms stable/canary':<21} {'failed':>6}  verdicts"
 
 
 class Timeline:
@@ -62,11 +62,11 @@ class Timeline:
         changed = (str(state.get("phase", "")), weights, verdicts, str(failed))
         now = watch.now()
         hold = (state.get("hold") or {}).get("reason", "")
-        line = f"{now:5.1f}s  {changed[0]:<11} {weights:<34} {_p95(watch):<21} {failed:>6}  {verdicts} {hold}".rstrip()
+        line = f"{now:5.1f}s  {changed[0]:<11} {weights:<38} {_p95(watch):<21} {failed:>6}  {verdicts} {hold}".rstrip()
         self._status.update(Text(line))
         if changed != self._last or now - self._printed_at >= _AT_LEAST_EVERY_S:
             self._last, self._printed_at = changed, now
-            self._console.print(Text(line))
+            self._console.print(Text(line), soft_wrap=True)
 
 
 def _p95(watch: Watch) -> str:
@@ -76,7 +76,7 @@ def _p95(watch: Watch) -> str:
         found = [
             1000 * seconds
             for revision, seconds in watch.p95_s.items()
-            if (revision not in watch.stable) == canary and seconds == seconds  # NaN: no requests
+            if (revision not in watch.old) == canary and seconds == seconds  # NaN: no requests
         ]
         arms.append(f"{max(found):.0f}" if found else "-")
     return " / ".join(arms)
@@ -86,18 +86,19 @@ def ending(console: Console, report: dict[str, Any], terms: Terms, where: str) -
     """What was shown, in a few lines."""
     good, bad = report["good"], report["bad"]
     console.print()
-    console.print(_sentence("good", good))
+    console.print(_sentence("good", good), soft_wrap=True)
     if bad:
         took, share = bad["detect_to_zero_s"], bad["max_share"]
-        console.print(_sentence("bad ", bad))
+        console.print(_sentence("bad ", bad), soft_wrap=True)
         console.print(
             Text(
                 f"      first slow sample in Prometheus -> weight 0 in Envoy: {took} s "
                 f"(interval {terms.interval_s:g} s); largest share {share} %"
-            )
+            ),
+            soft_wrap=True,
         )
     for violation in report["violations"]:
-        console.print(Text(f"  did not hold: {violation}", style="red"))
+        console.print(Text(f"  did not hold: {violation}", style="red"), soft_wrap=True)
     console.print(Text(f"report: {where}"))
 
 
