@@ -19,6 +19,7 @@ import aiohttp
 
 from kvdev.agent import nodes
 from kvdev.agent.addresses import Addresses
+from kvdev.agent.events import Events
 from kvdev.agent.logs import Logs
 from kvdev.agent.objects import Objects
 from kvdev.agent.pod import Surroundings
@@ -54,14 +55,16 @@ def main() -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(Lines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    failed = False
     try:
         state = load(arguments.state)
         with _alone(state):
             asyncio.run(serve(state))
-    except KvdevError as e:
-        print(f"kvdev agent: {e}", file=sys.stderr)
-        return 1
-    return 0
+    except* (KvdevError, OSError) as group:
+        for error in group.exceptions:
+            print(f"kvdev agent: {error}", file=sys.stderr)
+        failed = True
+    return int(failed)
 
 
 async def serve(state: ClusterState) -> None:
@@ -82,7 +85,7 @@ async def _run(state: ClusterState, api: Api, http: aiohttp.ClientSession, stop:
     services = Informer(api, "/api/v1/services")
     pod_objects = Informer(api, "/api/v1/pods", on_change=lambda event, pod: on_pod(event, pod))
     addresses = Addresses(state.pod_network, services.items, pod_objects.items)
-    around = Surroundings(state, api, addresses, Objects(api), http, state.kubeconfig.read_text())
+    around = Surroundings(state, api, addresses, Objects(api), Events(api), http, state.kubeconfig.read_text())
     pods = Pods({node.name: node.address for node in ours}, around)
     targets = Targets(state.targets, pod_objects.items)
 
@@ -96,6 +99,7 @@ async def _run(state: ClusterState, api: Api, http: aiohttp.ClientSession, stop:
         services.run(),
         pod_objects.run(),
         targets.run(),
+        around.events.run(),
         Provisioner(api, state.volumes).run(),
         Logs(pods, pod_objects.items).run([node.address for node in ours], nodes.LOGS_PORT),
         Gateway(state, api).run(),

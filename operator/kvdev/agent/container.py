@@ -5,7 +5,6 @@ forgets after 600 s of good running; here it is a tenth of that.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from kvdev.agent import probes, status
 from kvdev.agent.process import Process
 from kvdev.agent.status import Record, Running, Terminated, Waiting
 from kvdev.errors import KvdevError
-
-log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 T = TypeVar("T")
@@ -75,7 +72,10 @@ class Backoff:
 
 
 class Container:
-    """`run` ends when the container shall not run again; `stop` makes that so. `changed` is called at each change."""
+    """`run` ends when the container shall not run again; `stop` makes that so.
+
+    `changed` is called at each change, `warn` with (container, reason, message) for what a person should know.
+    """
 
     def __init__(
         self,
@@ -84,9 +84,10 @@ class Container:
         rules: Rules,
         prepare: Callable[[Object, Record], Awaitable[Launch]],
         changed: Callable[[], None],
+        warn: Callable[[str, str, str], None],
     ) -> None:
         self.spec, self.record = spec, record
-        self._rules, self._prepare, self._changed = rules, prepare, changed
+        self._rules, self._prepare, self._changed, self._warn = rules, prepare, changed, warn
         self._process: Process | None = None
         self._launch: Launch | None = None
         self._stopping = False
@@ -98,10 +99,12 @@ class Container:
 
     async def run(self) -> None:
         backoff = Backoff()
-        while True:
+        while not self._stopping:
             begun = time.monotonic()
             if not isinstance(self.record.state, Terminated):  # else an earlier agent's: it counts as a run
                 launch = await patiently(lambda: self._prepare(self.spec, self.record), self._wait)
+                if self._stopping:
+                    return
                 begun = time.monotonic()
                 await self._run_once(launch)
             if self._stopping or not self._restarts():
@@ -133,7 +136,7 @@ class Container:
         if "sleep" in hook:
             await asyncio.sleep(hook["sleep"]["seconds"])
         elif hook and self._launch and (problem := await probes.check_of(hook, self._target(self._launch))()):
-            log.warning("preStop hook failed", extra={"container": self.record.name, "seen": problem})
+            self._warn(self.record.name, "FailedPreStopHook", problem)
 
     async def _run_once(self, launch: Launch) -> None:
         self._launch = launch
@@ -178,9 +181,11 @@ class Container:
                 tasks.create_task(self._enforce(liveness, target, "Liveness"))
 
     async def _follow_readiness(self, probe: Object, target: probes.Target) -> None:
-        async for success, _ in probes.verdicts(probe, probes.check_of(probe, target), eager=True):
+        async for success, seen in probes.verdicts(probe, probes.check_of(probe, target), eager=True):
             self.record.ready = success
             self._changed()
+            if not success:
+                self._warn(self.record.name, "Unhealthy", f"Readiness probe failed: {seen}")
 
     async def _enforce(self, probe: Object, target: probes.Target, kind: str, *, until_success: bool = False) -> None:
         """Let the container run as long as the probe does not fail."""
@@ -189,6 +194,7 @@ class Container:
                 return
             if not success:
                 self._why_killed = f"{kind} probe failed: {seen}"
+                self._warn(self.record.name, "Unhealthy", self._why_killed)
                 await self._end(probe.get("terminationGracePeriodSeconds", self._rules.grace_s))
 
     def _target(self, launch: Launch) -> probes.Target:
@@ -216,6 +222,8 @@ class Container:
     def _wait(self, reason: str, message: str) -> None:
         self.record.state = Waiting(reason, message)
         self._changed()
+        if message:
+            self._warn(self.record.name, reason, message)
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]], wait: Callable[[str, str], None]) -> T:

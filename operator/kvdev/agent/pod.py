@@ -16,6 +16,7 @@ from kvdev import images
 from kvdev.agent import environment, status, volumes
 from kvdev.agent.addresses import Addresses
 from kvdev.agent.container import Container, Launch, NotYetError, Rules, patiently
+from kvdev.agent.events import Events
 from kvdev.agent.objects import TOKEN_S, Objects
 from kvdev.agent.process import POD_VARIABLE, kill_marked
 from kvdev.agent.status import Facts, Record, Terminated, Waiting
@@ -43,6 +44,7 @@ class Surroundings:
     api: Api
     addresses: Addresses
     objects: Objects
+    events: Events
     http: aiohttp.ClientSession
     cluster_config: str  # text of the admin's kubeconfig: where the API server is
 
@@ -104,7 +106,7 @@ class Pod:
             for container in spec.get(section) or []:
                 record = Record(container["name"], container["image"], state=Waiting(reason))
                 status.restore(record, known.get(statuses) or [], _now())
-                made.append(Container(container, record, rules, self._prepare, self._note))
+                made.append(Container(container, record, rules, self._prepare, self._note, self._warn))
             return made
 
         init = make(
@@ -127,6 +129,7 @@ class Pod:
             if isinstance(container.record.state, Waiting):
                 container.record.state = Waiting(reason, message)
         self._note()
+        self._warn("", reason, message)
 
     async def _render_volumes(self) -> dict[str, Path]:
         try:
@@ -236,6 +239,9 @@ class Pod:
 
     def _note(self) -> None:
         self._changed.set()
+
+    def _warn(self, container: str, reason: str, message: str) -> None:
+        self._around.events.warn(self.object, container, reason, message)
 
     async def _report(self) -> None:
         while True:

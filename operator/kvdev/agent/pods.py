@@ -100,6 +100,7 @@ class Pods:
     def _forget(self, obj: Object, pod: Pod | None) -> None:
         metadata = obj["metadata"]
         self._around.addresses.release(metadata["namespace"], metadata["name"])
+        self._around.events.forget(metadata["uid"])
         task = self._tasks.pop(metadata["uid"], None)
         self._pods.pop(metadata["uid"], None)
         if pod and task:

@@ -11,6 +11,8 @@ from typing import Any
 
 import aiohttp
 
+from kvdev.errors import KvdevError
+
 Object = dict[str, Any]
 Check = Callable[[], Awaitable[str]]  # "" for success, else what was seen
 
@@ -106,7 +108,7 @@ async def _tcp(socket: Object, target: Target) -> str:
 async def _exec(command: Sequence[str], target: Target) -> str:
     try:
         code = await target.run(command)
-    except OSError as e:
+    except (OSError, KvdevError) as e:
         return f"{' '.join(command)}: {e}"
     return "" if code == 0 else f"{' '.join(command)} exited with {code}"
 

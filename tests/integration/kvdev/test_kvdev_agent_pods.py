@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from kvdev import cluster, images, parts
+from kvdev.plane import process
 from kvdev.state import ClusterState, cache_home
 
 pytestmark = pytest.mark.real
@@ -67,7 +68,7 @@ def build_hello(home: Path, tag: str = "1") -> None:
 
 
 def kubectl(state: ClusterState, *arguments: str, text: str | None = None) -> str:
-    command = [state.programs / "kubectl", f"--kubeconfig={state.kubeconfig}", *arguments]
+    command = [str(state.programs / "kubectl"), f"--kubeconfig={state.kubeconfig}", *arguments]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -243,6 +244,7 @@ def test_a_missing_image_is_named_with_the_command_that_builds_it_and_a_build_he
     apply(state, pod("later", main, restartPolicy="Never"))
     wait_for(state, "jsonpath={.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff", "pod/later")
     assert "kvctl dev image build hello:later" in state_of(state, "later")["state"]["waiting"]["message"]
+    until(lambda: "kvctl dev image build" in kubectl(state, "describe", "pod", "later"), "the event")
     build_hello(tmp_path, "later")
     wait_for(state, "jsonpath={.status.phase}=Succeeded", "pod/later")
 
@@ -329,13 +331,25 @@ def test_followed_logs_end_with_the_process(state: ClusterState) -> None:
     assert kubectl(state, "logs", "talker", "--tail=1") == "line 3\n"
 
 
+def test_pods_serve_while_the_api_server_is_away_and_are_governed_again_afterwards(
+    state: ClusterState, hello: list[Object]
+) -> None:
+    asyncio.run(cluster.stop_part(NAME, "kube-apiserver"))
+    assert environment_of(hello[0]["status"]["podIP"])["POD"] == hello[0]["metadata"]["name"]
+    asyncio.run(cluster.start_part(NAME, "kube-apiserver"))
+    apply(state, pod("after", container("echo ran"), restartPolicy="Never"))
+    wait_for(state, "jsonpath={.status.phase}=Succeeded", "pod/after")
+    assert get(state, "pod", hello[0]["metadata"]["name"])["metadata"]["uid"] == hello[0]["metadata"]["uid"]
+
+
 def test_an_agent_that_was_killed_leaves_no_process_to_the_next_and_counts_a_restart(
     state: ClusterState, hello: list[Object]
 ) -> None:
     uid = hello[0]["metadata"]["uid"]
     before = processes_of(state, uid)
-    agent = next(part.pid for part in cluster.status(NAME).state.processes if part.name == "agent")
-    os.kill(agent, signal.SIGKILL)
+    agent = next(part for part in cluster.status(NAME).state.processes if part.name == "agent")
+    os.kill(agent.pid, signal.SIGKILL)
+    until(lambda: not process.is_alive(agent), "the agent's end")
     asyncio.run(cluster.start_part(NAME, "agent"))
     name = hello[0]["metadata"]["name"]
     wait_for(state, "jsonpath={.status.containerStatuses[0].restartCount}=1", f"pod/{name}")
