@@ -48,7 +48,8 @@ def test_a_clearly_slower_canary_fails_and_says_all_numbers() -> None:
     assert said.bound is not None
     assert said.evidence > said.bound
     assert said.message == (
-        "30.00 % (90 of 300) of the canary's requests were slower than 100ms, 2.00 % (60 of 3000) of stable's; 5 % are allowed"
+        "30.00 % (90 of 300) of the canary's requests were slower than 100ms, "
+        "2.00 % (60 of 3000) of stable's; 5 % are allowed"
     )
 
 
