@@ -24,7 +24,7 @@ def run(
 ) -> str:
     """The program's output. Every few seconds says `progress(lines)`, lines being those on stderr up to then.
 
-    KvdevError with its last lines when it fails or is missing; nothing of it runs on when the caller is interrupted.
+    KvdevError with its last lines when it fails, or when there is no such program.
     """
     begun, noted, output = time.monotonic(), list[str](), list[str]()
     try:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -53,12 +54,8 @@ def kubectl(state: ClusterState, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-def pid_of(state: ClusterState, part: str) -> int:
-    return next(running.pid for running in state.processes if running.name == part)
-
-
-def kill(state: ClusterState, part: str) -> None:
-    os.kill(pid_of(state, part), signal.SIGKILL)
+async def kill(state: ClusterState, part: str) -> None:
+    await process.stop([running for running in state.processes if running.name == part], grace_s=0)
 
 
 def is_listening(address: str, port: int) -> bool:
@@ -105,8 +102,8 @@ async def test_up_again_leaves_a_running_cluster_as_it_is(shared: ClusterState) 
 async def test_up_after_a_crash_ends_what_is_left_and_starts_a_fresh_cluster() -> None:
     crashed = await cluster.up(NAME, REGIONS)
     kubectl(crashed, "create", "configmap", "old")
-    kill(crashed, "kube-apiserver")
-    kill(crashed, "agent")
+    await kill(crashed, "kube-apiserver")
+    await kill(crashed, "agent")
     state = await cluster.up(NAME, REGIONS)
     assert cluster.status(NAME).running
     assert {part.pid for part in crashed.processes}.isdisjoint(part.pid for part in state.processes)
@@ -121,12 +118,27 @@ async def test_what_an_unrecorded_crash_left_is_found_by_the_next_up() -> None:
     assert not any(process.is_alive(part) for part in crashed.processes)
 
 
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
+async def test_an_up_that_is_killed_half_way_is_recovered_by_the_next(signum: int) -> None:
+    command = [sys.executable, "-m", "kvctl.main", "dev", "up", "--name", NAME]
+    with subprocess.Popen(  # noqa: ASYNC220 nothing else is to run meanwhile
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as killed:
+        assert killed.stdout
+        assert any("API server is ready" in line for line in killed.stdout)
+        killed.send_signal(signum)
+    if signum == signal.SIGINT:
+        assert process.marked(CLUSTER_VARIABLE, NAME) == []
+    await cluster.up(NAME, REGIONS)
+    assert cluster.status(NAME).running
+
+
 async def test_down_finds_pods_that_lost_their_agent() -> None:
     state = await cluster.up(NAME, REGIONS)
     pod = process.start(
         "pod", ["sleep", "1000"], environment={CLUSTER_VARIABLE: NAME}, log=Path(os.devnull), cwd=state.directory
     )
-    kill(state, "agent")
+    await kill(state, "agent")
     await cluster.down(NAME)
     assert not process.is_alive(pod)
 
@@ -172,6 +184,19 @@ async def test_prometheus_is_stopped_and_started_again() -> None:
     async with aiohttp.ClientSession() as session, session.get(f"{state.prometheus_url}/-/ready") as answer:
         assert answer.status == 200
     assert cluster.status(NAME).running
+
+
+async def test_prometheus_scrapes_what_is_in_the_targets_folder(shared: ClusterState) -> None:
+    # The agent owns `pods.json`; any other file stands beside it.
+    target = {"targets": [f"{shared.prometheus_address}:{PROMETHEUS_PORT}"], "labels": {"pod": "itself"}}
+    (shared.targets / "test.json").write_text(json.dumps([target]))
+    query = {"query": 'up{pod="itself"} == 1'}
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
+        while True:
+            async with session.get(f"{shared.prometheus_url}/api/v1/query", params=query) as answer:
+                if (await answer.json())["data"]["result"]:
+                    break
+            await asyncio.sleep(0.2)
 
 
 async def test_a_part_that_there_is_not_is_told_with_those_there_are(shared: ClusterState) -> None:

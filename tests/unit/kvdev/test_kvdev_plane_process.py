@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import platform
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +59,25 @@ async def test_a_stranger_with_a_recycled_pid_is_not_touched(tmp_path: Path, mar
     stranger = shell("sleep 60", mark, tmp_path)
     await process.stop([replace(stranger, started=stranger.started - 1)], grace_s=0)
     assert process.is_alive(stranger)
+
+
+async def test_a_process_lives_until_its_last_thread_has_gone(tmp_path: Path, mark: str) -> None:
+    exit_this_thread = {"x86_64": 60, "aarch64": 93}[platform.machine()]
+    script = (
+        "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
+        f"print('ready', flush=True); ctypes.CDLL(None).syscall({exit_this_thread}, 0)"
+    )
+    started = process.start(
+        "threads",
+        [sys.executable, "-c", script],
+        environment={"KVDEV_TEST": mark},
+        log=tmp_path / "log",
+        cwd=tmp_path,
+    )
+    await wait_for(Path(f"/proc/{started.pid}/stat"), ") Z ")
+    assert process.is_alive(started)
+    await process.stop([started], grace_s=0)
+    assert not process.is_alive(started)
 
 
 async def test_processes_are_found_by_their_mark_with_those_they_started(tmp_path: Path, mark: str) -> None:
