@@ -8,8 +8,9 @@ for optional stopping", Journal of Statistical Planning and Inference 230 (2024)
 the likelihood ratio against the mixed share m = (n_c c + n_s s) / (n_c + n_s). The gateway deals each request at
 random, at a weight that stays the same while a share is held; with that weight in m the product is exactly a
 supermartingale whenever canary's share <= stable's, even if both drift together. We put the part of requests seen in
-its place, so that a gateway that misses its weight a little does not look like evidence. That step is not covered by
-the theorem; the A/A simulation in the tests is why we trust it. A mean of e-values over a fixed grid is an e-value.
+its place, so that a gateway that misses its weight a little does not look like evidence. At any one number of requests
+that is still exactly an e-value (one block of theirs); that looking often does no harm then is not covered by the
+theorem, and the A/A simulation in the tests is why we trust it. A mean of e-values over a fixed grid is an e-value.
 """
 
 from functools import lru_cache
