@@ -114,7 +114,7 @@ class EmbeddedStore:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 try:
                     outcomes = await self._on(self._writer, self._commit, batch)
-                except sqlite3.Error as error:
+                except Exception as error:  # whatever it is, its waiters must hear of it
                     outcomes = [error] * len(batch)
                 for write, outcome in zip(batch, outcomes, strict=True):
                     _settle(write.done, outcome)

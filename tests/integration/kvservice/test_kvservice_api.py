@@ -58,7 +58,7 @@ def exchange(pod: Any, request: bytes) -> bytes:
 
 def test_a_value_comes_back_as_it_was_written(client: httpx.Client) -> None:
     value = bytes(range(256)) * 300
-    written = client.put("/a", content=value, headers={"content-type": 'image/x; q="\xe9"'.encode("latin-1")})
+    written = client.put("/a", content=value, headers={b"content-type": 'image/x; q="\xe9"'.encode("latin-1")})
     read = client.get("/a")
 
     assert (written.status_code, read.status_code) == (201, 200)

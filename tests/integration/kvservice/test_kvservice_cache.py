@@ -100,7 +100,7 @@ async def test_a_refusal_is_no_outage(cache: RedisCache, valkey: Any) -> None:
 async def test_a_dead_cache_is_left_alone_after_some_failures(cache: RedisCache, valkey: Any) -> None:
     valkey.process.kill()
     valkey.process.wait()
-    reasons = []
+    reasons: list[str] = []
     while not reasons or "left alone" not in reasons[-1]:
         with pytest.raises(CacheUnavailable) as failure:
             await cache.get(KEY)

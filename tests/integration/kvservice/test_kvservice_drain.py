@@ -40,6 +40,7 @@ async def test_requests_in_flight_end_well_and_the_pod_exits_0(start_pod: Any) -
         pod.process.send_signal(signal.SIGTERM)
         await until_refused(pod)
         still_answers = (await client.get(f"{pod.admin}/healthz")).status_code
+        await asyncio.sleep(0.5)  # longer than uvicorn lets pass before it looks at what is still under way
         go.set()
         answers = await asyncio.gather(*writes)
 

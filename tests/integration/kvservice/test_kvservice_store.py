@@ -33,12 +33,12 @@ from kvservice.store.embedded import EmbeddedStore
 from kvservice.telemetry import Telemetry
 
 async def main():
+    print("ready", flush=True)
+    sys.stdin.readline()
     store = EmbeddedStore(Path(sys.argv[1]), Telemetry(edges_s=(), build="", version="", region="", revision=""))
     cache, clock = NoCache(), HybridClock(system_us, 7)
     suspects = Suspects(store, cache, lambda: None)
     records = Records(store=store, cache=cache, clock=clock, suspects=suspects, region="here")
-    print("open", flush=True)
-    sys.stdin.readline()
     await work(records)
     await store.close()
 
@@ -48,7 +48,7 @@ async def write(records, id, payload, **conditions):
 
 
 def process(path: Path, work: str) -> subprocess.Popen[str]:
-    """A process with the store open that waits for a line of input, and then does its work."""
+    """A process that waits for a line of input, then opens the store and does its work."""
     code = f"{_PROCESS}\nasync def work(records):\n{work}\n\nasyncio.run(main())"
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=pipe, stdout=pipe, text=True)
@@ -57,7 +57,7 @@ def process(path: Path, work: str) -> subprocess.Popen[str]:
 def race(path: Path, count: int, work: str) -> list[list[int]]:
     """Runs `count` such processes at the same time -> what each printed last, as JSON."""
     racers = [process(path, work) for _ in range(count)]
-    assert [racer.stdout.readline() for racer in racers if racer.stdout] == ["open\n"] * count
+    assert [racer.stdout.readline() for racer in racers if racer.stdout] == ["ready\n"] * count
     for racer in racers:
         assert racer.stdin
         racer.stdin.write("go\n")
