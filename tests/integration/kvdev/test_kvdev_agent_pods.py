@@ -212,7 +212,7 @@ def test_a_crashing_container_backs_off_and_shows_how_it_ended(state: ClusterSta
     assert shown["lastState"]["terminated"]["exitCode"] == 3
     assert shown["lastState"]["terminated"]["reason"] == "Error"
     assert shown["restartCount"] >= 1
-    assert kubectl(state, "logs", "crash") == "boom\n"
+    assert kubectl(state, "logs", "crash") == kubectl(state, "logs", "crash", "--previous") == "boom\n"
 
 
 def test_a_job_runs_init_containers_first_and_completes(state: ClusterState) -> None:
