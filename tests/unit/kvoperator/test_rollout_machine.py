@@ -535,6 +535,17 @@ def test_wanting_stable_again_takes_the_canary_back_and_refuses_nothing(stepping
     assert stepping.events == ["Reverting", "Reverted"]
 
 
+def test_a_canary_that_is_wanted_again_while_it_is_taken_back_starts_anew(stepping: World) -> None:
+    stepping.want("kv:1")
+    stepping.advance()
+    assert stepping.state.phase is Phase.ROLLING_BACK
+    stepping.want("kv:2")
+    stepping.advance()
+    assert (stepping.state.phase, stepping.canary_weights()["eu-west"]) == (Phase.PREFLIGHT, 0)
+    stepping.until(lambda w: w.state.phase is Phase.DONE)
+    assert stepping.state.stable == revision(stepping.spec)
+
+
 def test_a_refused_release_stays_refused_until_somebody_asks(stepping: World) -> None:
     stepping.now += timedelta(seconds=10)
     stepping.run(12, Outcome.FAIL)
