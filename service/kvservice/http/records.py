@@ -22,6 +22,23 @@ DEFAULT_CONTENT_TYPE = "application/octet-stream"
 _FAILURES = (problems.INVALID_REQUEST, problems.INTERNAL, problems.STORE_UNAVAILABLE, problems.STORE_BUSY)
 _CHANGE_FAILURES = (problems.PRECONDITION_FAILED, *_FAILURES, problems.CLOCK_SKEW)
 
+_ETAG: dict[str, Any] = {"ETag": {"description": 'The version, as "<decimal>"', "schema": {"type": "string"}}}
+_ANY_CONTENT: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+_FOUND: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The value", "headers": _ETAG, "content": _ANY_CONTENT},
+    304: {"description": "If-None-Match names the present version", "headers": _ETAG},
+    **problems.responses(problems.RECORD_NOT_FOUND, problems.PRECONDITION_FAILED, *_FAILURES),
+}
+_WRITTEN: dict[int | str, dict[str, Any]] = {
+    201: {"description": "Created", "headers": _ETAG},
+    204: {"description": "Replaced", "headers": _ETAG},
+    **problems.responses(problems.VALUE_TOO_LARGE, *_CHANGE_FAILURES),
+}
+_DELETED: dict[int | str, dict[str, Any]] = {
+    204: {"description": "There is no such record (any more)"},
+    **problems.responses(*_CHANGE_FAILURES),
+}
+
 
 class Limits(NamedTuple):
     id_bytes: int
@@ -30,22 +47,11 @@ class Limits(NamedTuple):
 
 def add_routes(app: FastAPI, records: Records, limits: Limits) -> None:
     """GET, HEAD, PUT and DELETE of a record."""
-    found = {
-        200: {"description": "The value", "headers": _ETAG, "content": _ANY_CONTENT},
-        304: {"description": "If-None-Match names the present version", "headers": _ETAG},
-        **problems.responses(problems.RECORD_NOT_FOUND, problems.PRECONDITION_FAILED, *_FAILURES),
-    }
-    written = {
-        201: {"description": "Created", "headers": _ETAG},
-        204: {"description": "Replaced", "headers": _ETAG},
-        **problems.responses(problems.VALUE_TOO_LARGE, *_CHANGE_FAILURES),
-    }
-    deleted = {204: {"description": "There is no such record (any more)"}, **problems.responses(*_CHANGE_FAILURES)}
     described = {"parameters": _parameters(limits)}
     body = {"requestBody": {"content": _ANY_CONTENT, "required": True}}
 
-    @app.head(PATH, responses=found, openapi_extra=described, summary="Look at a record")
-    @app.get(PATH, responses=found, openapi_extra=described, summary="Read a record", response_class=Response)
+    @app.head(PATH, responses=_FOUND, openapi_extra=described, summary="Look at a record")
+    @app.get(PATH, responses=_FOUND, openapi_extra=described, summary="Read a record", response_class=Response)
     async def read(request: Request) -> Response:
         namespace, id_, conditions = _asked(request, limits)
         record = await records.read(namespace, id_)
@@ -59,7 +65,7 @@ def add_routes(app: FastAPI, records: Records, limits: Limits) -> None:
             return Response(status_code=304, headers={"etag": headers["etag"]})
         return Response(record.payload, headers=headers)
 
-    @app.put(PATH, responses=written, openapi_extra=described | body, summary="Write a record", status_code=204)
+    @app.put(PATH, responses=_WRITTEN, openapi_extra=described | body, summary="Write a record", status_code=204)
     async def write(request: Request) -> Response:
         namespace, id_, conditions = _asked(request, limits)
         content_type = _content_type(request)
@@ -67,7 +73,7 @@ def add_routes(app: FastAPI, records: Records, limits: Limits) -> None:
         version, created = await records.write(namespace, id_, payload, content_type, conditions)
         return Response(status_code=201 if created else 204, headers={"etag": etag(version)})
 
-    @app.delete(PATH, responses=deleted, openapi_extra=described, summary="Delete a record", status_code=204)
+    @app.delete(PATH, responses=_DELETED, openapi_extra=described, summary="Delete a record", status_code=204)
     async def delete(request: Request) -> Response:
         namespace, id_, conditions = _asked(request, limits)
         await records.delete(namespace, id_, conditions)
@@ -127,10 +133,6 @@ async def _payload(request: Request, limit: int) -> bytes:
 
 def _too_large(limit: int) -> ValueTooLarge:
     return ValueTooLarge(f"the value has more than the {limit} bytes allowed; split it, or raise limits.valueBytes")
-
-
-_ETAG: dict[str, Any] = {"ETag": {"description": 'The version, as "<decimal>"', "schema": {"type": "string"}}}
-_ANY_CONTENT: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 
 
 def _parameters(limits: Limits) -> list[dict[str, Any]]:
