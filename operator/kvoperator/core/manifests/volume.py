@@ -23,6 +23,6 @@ def canonical(quantity: str) -> str:
     if quantity.endswith("i"):
         base, units = 1024, ("", "Ki", "Mi", "Gi", "Ti", "Pi")
     power = 0
-    while count and count % base == 0 and power + 1 < len(units):
+    while count % base == 0 and power + 1 < len(units):
         count, power = count // base, power + 1
     return f"{count}{units[power]}"
