@@ -1,12 +1,13 @@
 """The demo, step by step: bring all up, release a good build, release a slow one, take all down."""
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,7 +25,7 @@ from kvctl.load.report import summary
 from kvctl.load.schedule import Plan
 from kvdev import cluster, parts
 from kvdev.client import Api
-from kvdev.state import ClusterState, directory_of
+from kvdev.state import ClusterState, directory_of, home
 from kvoperator.api.units import seconds
 
 NAME, NAMESPACE = "demo", "default"
@@ -60,28 +61,43 @@ async def tell(console: Console, *, keep: bool) -> list[str]:
 async def _cluster(view: show.Show, *, keep: bool) -> AsyncIterator[ClusterState]:
     """The embedded cluster, fresh. It goes in the end, and its logs are saved when the story did not end well."""
     (BUILD / "demo").mkdir(parents=True, exist_ok=True)
-    if directory_of(NAME).exists():
-        await cluster.down(NAME, say=view.say)
-    view.say("building images")
-    await asyncio.to_thread(images.build_all)
-    try:
-        yield await cluster.up(NAME, say=view.say)
-    except BaseException:
-        view.say(f"not carried through; the logs are in {_save_logs()}")
-        raise
-    finally:
-        if not keep:
-            view.say("taking everything down")
+    with _alone():
+        if directory_of(NAME).exists():
+            view.say("taking down what an earlier demo left")
             await cluster.down(NAME, say=view.say)
+        view.say("building images")
+        await asyncio.to_thread(images.build_all)
+        try:
+            yield await cluster.up(NAME, say=view.say)
+        except BaseException:
+            view.say(f"not carried through; the logs are in {_save_logs()}")
+            raise
+        finally:
+            if not keep:
+                view.say("taking everything down")
+                await cluster.down(NAME, say=view.say)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One demo at a time: two would take each other's cluster down. The lock ends with the process, however it ends."""
+    path = home().parent / "kvctl" / "demo.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError("another `kvctl demo` of this user is running; wait for its end, or stop it") from None
+        yield
 
 
 def _save_logs() -> Path:
     """Copy every log out of the cluster's folder, which is about to go."""
     kept = BUILD / "demo" / "logs"
     shutil.rmtree(kept, ignore_errors=True)
-    home = directory_of(NAME)
-    for log in (*home.glob("logs/*"), *home.glob("pods/**/*.log")):
-        target = kept / log.relative_to(home)
+    folder = directory_of(NAME)
+    for log in (*folder.glob("logs/*"), *folder.glob("pods/**/*.log")):
+        target = kept / log.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(log, target)
     return kept
