@@ -1,4 +1,4 @@
-"""The operator's shell against a real API server: what it accepts, what it answers, what it does not have to be told twice."""
+"""The operator's shell against a real API server: what it takes, what it answers, what it need not be told twice."""
 
 import json
 import uuid

@@ -1,5 +1,7 @@
-"""A world to reconcile in, without I/O: an API server in a dictionary, controllers and gateways that do as they are told,
-a Prometheus that counts, and a clock that goes when it is told to. Tests get one by the fixture `world`.
+"""A world to reconcile in, without I/O. Tests get one by the fixture `world`.
+
+An API server in a dictionary, controllers and gateways that do as they are told, a Prometheus that counts, and a clock
+that goes when it is told to.
 """
 
 import copy
@@ -8,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from kvoperator.core.naming import REGION_LABEL, REVISION_LABEL
 from kvoperator.core.rollout.model import Event
 from kvoperator.errors import ApiError
@@ -75,7 +78,7 @@ class World:
         self.queries.append(promql)
         if not self.answers:
             return "Prometheus is down"
-        pods = {self._labels(one): one["status"]["readyReplicas"] for one in self._of("Deployment")}
+        pods = {self._labels(one): one.get("status", {}).get("readyReplicas", 0) for one in self._of("Deployment")}
         if promql.startswith("count by"):
             return pods
         is_bad = "5.." in promql or " - " in promql

@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import pytest
+
 from kvoperator.api.spec import KVClusterSpec
 from kvoperator.api.status import Revision
 from kvoperator.core import manifests

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from kvoperator.api.spec import GatewayRef, KVClusterSpec, Region
 from kvoperator.api.status import Revision
 from kvoperator.core import manifests, naming
@@ -133,7 +134,8 @@ def test_settings_of_the_revision_and_of_the_region_meet_in_the_config() -> None
 def test_all_but_retained_data_goes_with_the_cluster() -> None:
     orphans = [kind for (kind, _), one in built().items() if "ownerReferences" not in one["metadata"]]
     assert orphans == ["PersistentVolumeClaim"]
-    assert not [one for one in built(cluster(deletionPolicy="Delete")).values() if "ownerReferences" not in one["metadata"]]
+    all_owned = built(cluster(deletionPolicy="Delete"))
+    assert all("ownerReferences" in one["metadata"] for one in all_owned.values())
 
 
 def test_a_revision_whose_pods_cannot_be_described_is_not_built() -> None:
@@ -162,8 +164,6 @@ def test_sizes_are_written_as_the_api_server_stores_them(written: str, stored: s
 
 
 def test_the_same_question_has_the_same_answer_byte_for_byte() -> None:
-    shuffled = RegionPlan(
-        replicas=dict(reversed(PLAN.replicas.items())), weights=dict(reversed(PLAN.weights.items()))
-    )
+    shuffled = RegionPlan(replicas=dict(reversed(PLAN.replicas.items())), weights=dict(reversed(PLAN.weights.items())))
     texts = [json.dumps(sorted(built(plan=plan).values(), key=str), sort_keys=True) for plan in (PLAN, shuffled)]
     assert texts[0] == texts[1]
