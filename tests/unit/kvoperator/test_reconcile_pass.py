@@ -1,5 +1,6 @@
 """What one pass does with what it sees: nothing when all is well, and the least when something is not."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -182,3 +183,18 @@ async def test_a_refused_config_does_not_keep_a_bad_canary_routed(world: Any) ->
     await operator.go_on(seconds=10)
 
     assert world.routed[-1][2] == {world.objects[SHOP]["status"]["rollout"]["stable"]["name"]: 100}
+
+
+async def test_a_back_end_leaves_the_gateway_before_its_service_goes(world: Any) -> None:
+    old = world.objects[SHOP]["status"]["rollout"]["stable"]["name"]
+    service = ("Service", "web", f"shop-eu-west-{old}")
+    operator = await in_step(world)
+    while world.objects[SHOP]["status"]["phase"] != "Done":
+        world.settle()
+        world.time += timedelta(seconds=1)
+        await operator.look()
+
+    assert service in world.objects
+    world.settle()
+    await operator.look()
+    assert service not in world.objects
