@@ -118,7 +118,8 @@ async def _measured(view: show.Show, state: ClusterState, api: Api) -> tuple[dic
             good, bad = await _releases(view, state, api, load)
         finally:
             load.stop()
-        client = summary(load.tallies, await sending)
+            elapsed_s = await sending  # also when stopped: what is in flight needs its session
+        client = summary(load.tallies, elapsed_s)
     return await asyncio.to_thread(_report, setup_s, terms, good, bad, client), terms
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from kvoperator.api.status import Phase
 
 Row = list[str]
+_SHORT = 150  # characters of a message on a line; `kvctl rollout status` has all of it
 _ENDINGS: dict[str, int] = {Phase.DONE: 0, Phase.ROLLED_BACK: 3, Phase.FROZEN: 4}
 
 
@@ -93,11 +94,11 @@ def line(cluster: dict[str, Any]) -> str:
     parts += [f"{one['name']}: {weights(one)}" for one in cluster.get("status", {}).get("regions", [])]
     parts.append(tally(state.get("verdicts", [])))
     if hold := state.get("hold"):
-        parts.append(f"held, {hold['reason']}: {hold['message']}")
+        parts.append(f"held, {hold['reason']}: {_short(hold['message'])}")
     if state.get("pausedBy"):
         parts.append(f"paused by {state['pausedBy']}")
     if refused := state.get("refused"):
-        parts.append(f"refused {refused['image']}, {refused['reason']}: {refused['message']}")
+        parts.append(f"refused {refused['image']}, {refused['reason']}: {_short(refused['message'])}")
     return " | ".join(part for part in parts if part)
 
 
@@ -105,6 +106,10 @@ def tally(found: list[dict[str, Any]]) -> str:
     """`4 Pass, 2 NoData`."""
     outcomes = [one["outcome"] for one in found]
     return ", ".join(f"{outcomes.count(one)} {one}" for one in dict.fromkeys(outcomes))
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= _SHORT else f"{message[:_SHORT]}…"
 
 
 def _revision(revision: dict[str, Any] | None) -> str:

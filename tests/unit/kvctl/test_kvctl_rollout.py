@@ -270,3 +270,21 @@ def test_no_answer_is_said_with_the_address(kvctl, api, tmp_path):
     assert code == 1
     assert "no answer from the API server http://127.0.0.1:1" in err
     assert err.count("\n") == 1
+
+
+def test_an_old_refusal_is_not_taken_for_the_answer(api, kvctl, monkeypatch):
+    monkeypatch.setattr("kvctl.rollout.asking._EVENT_WITHIN_S", 0)
+    api.event("RequestRefused", "pause asked for by ann was refused: long ago")
+    api.on_patch = lambda cluster, request: cluster["status"]["rollout"].update(lastRequest=request["id"])
+    code, out, _ = kvctl("pause", "demo", "--as", "ann")
+    assert code == 0
+    assert out.startswith("pause taken up: Stepping")
+
+
+def test_a_long_reason_is_cut_on_a_line_of_watch_but_not_in_status(api, kvctl):
+    reason = "so many words " * 30 + "and this one"
+    api.cluster = kvcluster(
+        phase="Frozen", hold={"reason": "NoData", "message": reason, "since": "2026-01-01T00:00:00Z"}
+    )
+    assert "…" in kvctl("watch", "demo")[1]
+    assert "and this one" in " ".join(kvctl("status", "demo")[1].split())
