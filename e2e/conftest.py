@@ -1,6 +1,8 @@
 """One embedded cluster for all behaviours; a namespace and a KVCluster for each."""
 
 import asyncio
+import itertools
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +10,9 @@ import pytest
 from kvctl.demo import images
 from kvdev import cluster as embedded
 from world import REGIONS, Cluster, World
+
+
+_NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +25,8 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def cluster(world: World, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A namespace with nothing in it yet; whatever the test leaves is removed."""
-    namespace = request.node.name.replace("_", "-").removeprefix("test-")[:50].strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))
+    namespace = f"{words[:40]}-{next(_NUMBERS)}"
     world.kubectl("create", "namespace", namespace)
     under_test = Cluster(world, namespace)
     yield under_test

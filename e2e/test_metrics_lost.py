@@ -1,4 +1,4 @@
-"""Prometheus is gone for a minute in the middle of a step: held, with the reason in status; then the good release goes on."""
+"""Prometheus is gone for a minute mid-step: held, with the reason in status; then the good release goes on."""
 
 import asyncio
 import time

@@ -79,6 +79,10 @@ class Load:
             text=True,
         )
 
+    def assert_running(self) -> None:
+        if self._process.poll() is not None:
+            pytest.fail(f"the load ended by itself: {self._process.communicate()}")
+
     def stop(self) -> dict[str, Any]:
         self._process.send_signal(signal.SIGINT)
         out, err = self._process.communicate(timeout=60)
@@ -144,6 +148,8 @@ class Cluster:
     def wait(self, what: str, holds: Callable[[], Any], *, within_s: float = 90) -> Any:
         """Wait until `holds()` is true and return it; the deadline only bounds a failure."""
         found = until(holds, within_s=within_s)
+        for load in self.loads:
+            load.assert_running()
         if not found:
             pytest.fail(f"{what}: not within {within_s:g} s; status: {json.dumps(self.status, indent=1)}")
         return found
