@@ -26,7 +26,10 @@ def demo(
 
       kvctl demo --keep
     """
-    wrong = asyncio.run(_until_told(keep=keep))
+    try:
+        wrong = asyncio.run(_until_told(keep=keep))
+    except asyncio.CancelledError:
+        raise DemoError("stopped by SIGTERM before its end") from None
     if wrong:
         raise DemoError(f"{len(wrong)} of the demo's promises did not hold: {'; '.join(wrong)}")
 
