@@ -11,7 +11,6 @@ from kvctl.demo import images
 from kvdev import cluster as embedded
 from world import REGIONS, Cluster, World
 
-
 _NUMBERS = itertools.count(1)
 
 
