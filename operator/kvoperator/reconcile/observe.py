@@ -8,6 +8,8 @@ from kvoperator.core.judge import Samples
 from kvoperator.core.manifests import Cluster, Object, gateway
 from kvoperator.core.rollout.model import RegionFacts, RevisionFacts
 
+_TAKEN_IN = ("Accepted", "ResolvedRefs")
+
 Scraped = Samples | None  # pods that Prometheus has; None: it was not asked, or did not say
 
 
@@ -56,13 +58,10 @@ def _accepted(cluster: Cluster, region: Region, route: Object) -> bool:
         for parent in route.get("status", {}).get("parents", [])
         if wanted.items() <= ({"namespace": cluster.namespace} | parent["parentRef"]).items()
     ]
-    accepted = [
-        condition
-        for parent in parents
-        for condition in parent.get("conditions", [])
-        if condition["type"] == "Accepted" and condition["status"] == "True"
-    ]
-    return bool(accepted) and all(condition.get("observedGeneration") == generation for condition in accepted)
+    # Accepted: the weights are in effect. ResolvedRefs: and none of them leads nowhere.
+    said = [one for parent in parents for one in parent.get("conditions", []) if one["type"] in _TAKEN_IN]
+    current = all(one["status"] == "True" and one.get("observedGeneration") == generation for one in said)
+    return current and any(one["type"] == "Accepted" for one in said)
 
 
 def label(observed: Object, name: str) -> str:
