@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 export PYTHONSAFEPATH := 1
+export SETUP_BEGUN := $(shell date +%s)
 .DEFAULT_GOAL := help
 
 .PHONY: help setup demo test check format generate lock bench clean
@@ -18,8 +19,9 @@ setup: .venv/ready ## Get everything the project needs: Python packages, Kuberne
 demo: setup ## The main job: a good release promoted, a bad one rolled back (KEEP=1 leaves it running)
 	@$(BIN)/kvctl demo $(if $(KEEP),--keep)
 
+# Two processes, whole folders each (see conftest.py): the end-to-end tests mostly wait.
 test: setup ## All tests: unit, contract, integration, end to end
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: .venv/ready ## Format, lint, types, import contracts, generated files
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ class World:
     def get(self, kind: str, namespace: str, *args: str) -> Any:
         return json.loads(self.kubectl("get", kind, "-n", namespace, "-o", "json", *args))
 
-    def writes(self, namespace: str) -> list[dict[str, Any]]:
-        """What the operator has written in a namespace, out of the API server's audit log."""
+    def writes(self, namespace: str, *, since: datetime) -> list[dict[str, Any]]:
+        """What the operator has written in a namespace since a moment, out of the API server's audit log."""
         lines = (self.state.logs / "audit.log").read_text().splitlines()
         events = [json.loads(line) for line in lines]
         return [
@@ -49,6 +50,7 @@ class World:
             if event["user"]["username"] == "system:serviceaccount:kvcluster-system:kvoperator"
             and event["verb"] not in ("get", "list", "watch")
             and event.get("objectRef", {}).get("namespace") == namespace
+            and datetime.fromisoformat(event["requestReceivedTimestamp"]) >= since
         ]
 
     def kill_operator(self) -> None:
@@ -62,8 +64,13 @@ class World:
         return [pid for folder in folders for pid in kill_marked(folder)]
 
     def _run(self, *command: str, stdin: str | None = None) -> str:
+        """Its output. Raises CalledProcessError, with what it said as a note."""
         done = subprocess.run(command, input=stdin, env=self.environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
+        try:
+            done.check_returncode()
+        except subprocess.CalledProcessError as error:
+            error.add_note(done.stderr or done.stdout)
+            raise
         return done.stdout
 
 

@@ -71,7 +71,7 @@ def build(
     """Build an image of Python packages (folders); `programs` maps a command to its `module:function` or module.
 
     The folder made is returned. They run on this Python with its installed packages; the image's own come first.
-    `KV_BUILD=<name>:<tag>` is set unless `env` says otherwise. ImageError says what is wrong, and then nothing changed.
+    `KV_BUILD=<tag>` is set unless `env` says otherwise. ImageError says what is wrong, and then nothing changed.
     """
     name, tag = _reference(name_tag)
     with _new_folder(name, tag) as (partial, final):
@@ -88,7 +88,7 @@ def build(
             )
         for program, entry in programs.items():
             _write_program(partial / "bin" / _checked_program(program), _wrapper(program, entry, final))
-        (partial / "env").write_text(_env_lines({"KV_BUILD": f"{name}:{tag}", **(env or {})}))
+        (partial / "env").write_text(_env_lines({"KV_BUILD": tag, **(env or {})}))
     return final
 
 

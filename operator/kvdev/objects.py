@@ -8,6 +8,7 @@ import yaml
 
 from kvdev.client import Api
 from kvdev.errors import KvdevError
+from kvdev.gateway.status import CONTROLLER
 from kvdev.plane import ready
 from kvdev.state import GATEWAY_PORT, ClusterState
 
@@ -45,7 +46,7 @@ def gateway_class() -> Object:
         "apiVersion": GATEWAY_API,
         "kind": "GatewayClass",
         "metadata": {"name": GATEWAY_CLASS},
-        "spec": {"controllerName": "kvdev.kvcluster.dev/gateway"},
+        "spec": {"controllerName": CONTROLLER},
     }
 
 

@@ -19,10 +19,5 @@ def build_all() -> None:
     images.build_valkey()
     images.build(OPERATOR, packages=[_OPERATOR], programs={"kvoperator": "kvoperator.runtime.main:main"})
     for release in (FIRST, GOOD):
-        _build_service(release, [_SERVICE], "kvservice.main:main")
-    _build_service(SLOW, [_SERVICE, _SLOW_RELEASE], "slow_release:main")
-
-
-def _build_service(release: str, packages: list[Path], entry: str) -> None:
-    build = release.partition(":")[2]  # goes into the Server header, where a colon may not stand
-    images.build(release, packages=packages, programs={"kvservice": entry}, env={"KV_BUILD": build})
+        images.build(release, packages=[_SERVICE], programs={"kvservice": "kvservice.main:main"})
+    images.build(SLOW, packages=[_SERVICE, _SLOW_RELEASE], programs={"kvservice": "slow_release:main"})

@@ -101,7 +101,7 @@ async def _run(state: ClusterState, api: Api, http: aiohttp.ClientSession, stop:
         targets.run(),
         around.events.run(),
         Provisioner(api, state.volumes).run(),
-        Logs(pods, pod_objects.items).run([node.address for node in ours], nodes.LOGS_PORT),
+        Logs(pods, pod_objects.items, state.pki).run([node.address for node in ours], nodes.LOGS_PORT),
         Gateway(state, api).run(),
         *(nodes.keep(node, api) for node in ours),
     ]

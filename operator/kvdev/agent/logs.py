@@ -1,23 +1,15 @@
 """What `kubectl logs` asks a node for: `/containerLogs/<namespace>/<pod>/<container>` over TLS.
 
-The API server accepts a certificate that nobody signed; it is made in memory at each start. `timestamps`,
-`sinceSeconds` and `sinceTime` have no effect: output is kept as the process wrote it, without times.
+`timestamps`, `sinceSeconds` and `sinceTime` have no effect: output is kept as the process wrote it, without times.
 """
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from kvdev.agent.pods import Output, Pods
 
@@ -25,21 +17,20 @@ Object = dict[str, Any]
 
 FOLLOW_S = 0.1
 CHUNK_BYTES = 64 * 1024
-VALID_DAYS = 365
 
 
 class Logs:
-    """One server at all nodes' addresses; `objects` are the live pods by namespace and name."""
+    """One server at all nodes' addresses; `objects` are the live pods by namespace and name; `pki` is the cluster's."""
 
-    def __init__(self, pods: Pods, objects: Mapping[tuple[str, str], Object]) -> None:
-        self._pods, self._objects = pods, objects
+    def __init__(self, pods: Pods, objects: Mapping[tuple[str, str], Object], pki: Path) -> None:
+        self._pods, self._objects, self._pki = pods, objects, pki
 
     async def run(self, addresses: Sequence[str], port: int) -> None:
         application = web.Application()
         application.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._answer)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
-        tls = _tls(addresses)
+        tls = _tls(self._pki)
         try:
             for address in addresses:
                 await web.TCPSite(runner, address, port, ssl_context=tls).start()
@@ -104,28 +95,9 @@ def _number(request: web.Request, name: str) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def _tls(addresses: Sequence[str]) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kvdev node agent")])
-    now = datetime.datetime.now(datetime.UTC)
-    alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(a)) for a in addresses])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
-        .add_extension(alternatives, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile() as pem:  # ssl reads key pairs from files only
-        pem.write(certificate.public_bytes(serialization.Encoding.PEM) + private)
-        pem.flush()
-        context.load_cert_chain(Path(pem.name))
+def _tls(pki: Path) -> ssl.SSLContext:
+    """Only the API server gets an answer: logs are not for every user of the machine."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=pki / "ca.crt")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(pki / "nodes.crt", pki / "nodes.key")
     return context

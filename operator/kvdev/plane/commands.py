@@ -97,6 +97,9 @@ def _apiserver(state: ClusterState) -> list[str]:
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-cluster-ip-range={state.service_cidr}",
         "--kubelet-preferred-address-types=InternalIP",
+        f"--kubelet-certificate-authority={state.pki}/ca.crt",
+        f"--kubelet-client-certificate={state.pki}/plane.crt",
+        f"--kubelet-client-key={state.pki}/plane.key",
         "--endpoint-reconciler-type=none",  # a loopback address is refused in Endpoints
         f"--audit-policy-file={state.directory}/audit-policy.json",
         f"--audit-log-path={state.logs}/audit.log",

@@ -1,6 +1,7 @@
 """Keys, certificates and tokens of one cluster, made fresh for it; every file 0600. Nothing leaves the folder.
 
-People and parts show tokens; certificates prove the API server to them, and etcd and the API server to each other.
+People and parts show tokens; certificates prove the API server to them, and etcd, the API server and
+the nodes to each other.
 """
 
 import base64
@@ -43,6 +44,7 @@ def write(state: ClusterState) -> None:
     first_service = state.service_cidr.replace(".0/16", ".1")
     _issue(state.pki, "plane", authority, names, [state.plane_address, first_service])
     _issue(state.pki, "etcd", authority, ["localhost"], [state.plane_address])
+    _issue(state.pki, "nodes", authority, [], [state.node_address(index) for index in range(len(state.node_names))])
     accounts = ec.generate_private_key(ec.SECP256R1())
     _private(state.pki / "service-accounts.key", _key_pem(accounts))
     tokens = {user: secrets.token_urlsafe(32) for user in USERS}

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -197,6 +198,12 @@ def test_pods_share_a_claims_folder_and_readiness_follows_the_probe(state: Clust
 def test_logs_are_what_the_process_wrote(state: ClusterState, hello: list[Object]) -> None:
     name = hello[0]["metadata"]["name"]
     assert kubectl(state, "logs", name, "--tail=-1").startswith(f"hello from {name}\n")
+
+
+def test_logs_are_for_the_api_server_only(state: ClusterState) -> None:
+    anybody = ssl.create_default_context(cafile=state.pki / "ca.crt")
+    with pytest.raises(OSError, match="certificate required|closed connection"):
+        urllib.request.urlopen(f"https://{state.node_address(0)}:10250/containerLogs/a/b/c", context=anybody, timeout=5)
 
 
 def test_targets_of_prometheus_are_the_scraped_pods(state: ClusterState, hello: list[Object]) -> None:
