@@ -21,7 +21,7 @@ demo: setup ## The main job: a good release promoted, a bad one rolled back (KEE
 
 # Two processes, whole folders each (see conftest.py): the end-to-end tests mostly wait.
 test: setup ## All tests: unit, contract, integration, end to end
-	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 check: .venv/ready ## Format, lint, types, import contracts, generated files
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .

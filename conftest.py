@@ -2,19 +2,21 @@
 
 import os
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-ROOT = Path(__file__).parent
+
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
+    """A folder's tests share an embedded cluster, or fixed loopback addresses: one process runs them all."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0].rpartition("/")[0]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A folder is a group: its tests share an embedded cluster, or fixed loopback addresses."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(str(item.path.parent.relative_to(ROOT))))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    return ByFolder(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -75,16 +75,16 @@ class World:
 
 
 class Load:
-    """A running `kvctl load`; `stop()` ends it and returns its report."""
+    """A `kvctl load` that is sending; `stop()` ends it and returns its report."""
 
     def __init__(self, world: World, *args: str) -> None:
+        command = [KVCTL, "load", "--output", "json", *args]
         self._process = subprocess.Popen(
-            [KVCTL, "load", "--output", "json", *args],
-            env=world.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            command, env=world.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        assert self._process.stderr
+        said = next((line for line in self._process.stderr if line.startswith(("sending", "kvctl:"))), "it ended")
+        assert said.startswith("sending"), said
 
     def assert_running(self) -> None:
         if self._process.poll() is not None:

@@ -88,6 +88,7 @@ async def _run(where: list[Target], plan: Plan) -> dict[str, Any]:
             f"writing {plan.keys} keys in each of {', '.join(target.region for target in where)}", highlight=False
         )
         await sending.prepare()
+        console.print(f"sending {plan.rate:g} requests/s to each for {plan.duration_s:g} s", highlight=False)
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
