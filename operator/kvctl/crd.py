@@ -4,5 +4,10 @@ from kvoperator.api.crd import text
 
 
 def crd() -> None:
-    """Print the KVCluster CRD."""
+    """Print the KVCluster CRD.
+
+    Example:
+
+      kvctl crd | kubectl apply --server-side -f -
+    """
     print(text(), end="")

@@ -14,6 +14,7 @@ from kvctl.errors import KvctlError
 from kvctl.output import Output, OutputOption, make_table, print_json
 from kvoperator.api.lint import Finding, Severity
 from kvoperator.api.lint import lint as findings_of
+from kvoperator.api.spec import GROUP, KIND
 
 Found = tuple[str, Finding]  # where the document begins ("file:line"), what was found
 
@@ -22,13 +23,24 @@ def lint(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Manifests; - reads standard input.")],
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check KVCluster manifests as the API server would. Exits 1 if one has errors, 0 if there are only warnings."""
+    """Check KVCluster manifests as the API server would. Exits 1 if one has errors, 0 if there are only warnings.
+
+    Objects of other APIs in the same file are passed over.
+
+    Examples:
+
+      kvctl lint kvcluster.yaml
+
+      helm template mychart | kvctl lint - --output json
+    """
     found = [each for file in files for each in _in_file(file, _read(file))]
     if output is Output.JSON:
         print_json([_row(where, finding) for where, finding in found])
     elif found:
         rows = [[where, finding.severity, str(finding)] for where, finding in found]
         rich.print(make_table(["Where", "Severity", "Finding"], rows))
+    else:
+        print(f"{', '.join(files)}: nothing to object to")
     if any(finding.severity is Severity.ERROR for _, finding in found):
         raise typer.Exit(1)
 
@@ -57,7 +69,8 @@ def _in_file(file: str, text: str) -> Iterator[Found]:
     empty = True
     try:
         for node in yaml.compose_all(text, Loader=_Loader):
-            if (manifest := _Loader("").construct_document(node)) is not None:  # kubectl passes over empty documents
+            manifest = _Loader("").construct_document(node)
+            if manifest is not None and not _is_foreign(manifest):  # kubectl passes over empty documents, too
                 empty = False
                 json.dumps(manifest, default=str, skipkeys=True)  # refuses what contains itself
                 yield from ((f"{name}:{node.start_mark.line + 1}", finding) for finding in findings_of(manifest))
@@ -71,6 +84,13 @@ def _in_file(file: str, text: str) -> Iterator[Found]:
     else:
         if empty:
             yield f"{name}:1", Finding("(document)", None, "nothing in it; expected a KVCluster")
+
+
+def _is_foreign(manifest: Any) -> bool:
+    """An object of another API that is applied with the KVCluster, such as its Namespace: not ours to check."""
+    if not isinstance(manifest, dict) or "kind" not in manifest or "apiVersion" not in manifest:
+        return False
+    return manifest["kind"] != KIND and not str(manifest["apiVersion"]).startswith(f"{GROUP}/")
 
 
 class _Loader(yaml.SafeLoader):

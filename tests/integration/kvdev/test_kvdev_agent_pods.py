@@ -202,7 +202,7 @@ def test_logs_are_what_the_process_wrote(state: ClusterState, hello: list[Object
 
 def test_logs_are_for_the_api_server_only(state: ClusterState) -> None:
     anybody = ssl.create_default_context(cafile=state.pki / "ca.crt")
-    with pytest.raises(OSError, match="certificate required|closed connection"):
+    with pytest.raises(OSError, match=r"certificate required|closed connection"):
         urllib.request.urlopen(f"https://{state.node_address(0)}:10250/containerLogs/a/b/c", context=anybody, timeout=5)
 
 

@@ -31,8 +31,15 @@ def test_only_errors_make_it_fail(text: str, code: int) -> None:
     assert lint("-", stdin=text).exit_code == code
 
 
-def test_a_good_manifest_is_passed_in_silence() -> None:
-    assert lint("-", stdin=GOOD).output == ""
+def test_a_good_manifest_is_said_to_be_good() -> None:
+    assert lint("-", stdin=GOOD).output == "-: nothing to object to\n"
+
+
+def test_objects_of_other_apis_are_passed_over() -> None:
+    namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n"
+    assert lint("-", stdin=namespace + GOOD).exit_code == 0
+    assert "metadata.name" in lint("-", stdin=namespace + WRONG).output
+    assert "expected a KVCluster" in lint("-", stdin=namespace).output
 
 
 def test_a_finding_tells_the_document_it_is_in() -> None:
