@@ -146,7 +146,8 @@ def forward(name: str, match: Resource, weighted: list[tuple[str, int]], *, read
             "num_retries": 2,
             "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
             "retry_host_predicate": [_NOT_THE_SAME_HOST],
-            "host_selection_retry_max_attempts": 5,
+            # Least-request likes the dead host best, for it has no request: 5 draws in a row may all be it.
+            "host_selection_retry_max_attempts": 20,
         },
     }
     return {"name": name, "match": match, "route": action}
