@@ -68,8 +68,8 @@ def main() -> None:
     print(f"\nA/B at 50 %: twice stable's slow share, caught within 900 requests an arm ({POWER_RUNS} runs each)")
     print(f"  {'stable':>6} {'canary':>6} {'caught':>7} {'median requests':>16}")
     for stable in (0.05, 0.08, 0.1):
-        runs = [step(rng, 0.5, 2 * stable, stable, 45, 40, 0.05)[0] for _ in range(POWER_RUNS)]
-        caught = sorted(run for run in runs if run is not None)
+        firsts = [step(rng, 0.5, 2 * stable, stable, 45, 40, 0.05)[0] for _ in range(POWER_RUNS)]
+        caught = sorted(first for first in firsts if first is not None)
         median = caught[len(caught) // 2] if caught else 0
         print(f"  {stable:6.0%} {2 * stable:6.0%} {len(caught) / POWER_RUNS:7.1%} {median:16d}")
 

@@ -19,7 +19,10 @@ def test_a_good_release_is_held_while_prometheus_is_down_and_promoted_after(read
         outage_ends = time.monotonic() + 60
         seen = {
             (ready.rollout["phase"], ready.canary_weight())
-            for _ in iter(lambda: time.sleep(1) or time.monotonic() < outage_ends, False)
+            for _ in iter(
+                lambda: time.sleep(1) or time.monotonic() < outage_ends,  # type: ignore[func-returns-value]  # for `or`
+                False,
+            )
         }
     finally:
         asyncio.run(embedded.start_part("e2e", "prometheus"))

@@ -1,7 +1,7 @@
 """A control plane for the tests of this folder: etcd, API server and controllers, with no node and no agent."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterS
             asyncio.run(process.stop(state.processes, grace_s=5))
 
 
-def _prepared(state: ClusterState, paths: dict[str, Path]) -> ClusterState:
+def _prepared(state: ClusterState, paths: Mapping[str, Path]) -> ClusterState:
     state.programs.mkdir(parents=True)
     for name, path in paths.items():
         (state.programs / name).symlink_to(path)
@@ -51,7 +51,7 @@ def _started(state: ClusterState, part: str, descriptors: tuple[int, ...]) -> Cl
     return state
 
 
-async def _crds(state: ClusterState, gateway_crds: tuple[Path, ...]) -> None:
+async def _crds(state: ClusterState, gateway_crds: list[Path]) -> None:
     api = await Api.connect(state.kubeconfig)
     try:
         await objects.install_crds(api, state, gateway_crds)

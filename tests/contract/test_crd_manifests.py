@@ -8,6 +8,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from typer.testing import CliRunner
@@ -21,7 +22,7 @@ Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 WRONG = [pytest.param(path, id=path.stem) for path in sorted((MANIFESTS / "wrong").glob("*.yaml"))]
 GOOD = [pytest.param(path, id=path.stem) for path in sorted((MANIFESTS / "good").glob("*.yaml"))]
-BY_SERVER = [each for each in WRONG if "# by: server+lint" in each.values[0].read_text()]
+BY_SERVER = [each for each in WRONG if "# by: server+lint" in cast("Path", each.values[0]).read_text()]
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def shared(running: ClusterState, monkeypatch: pytest.MonkeyPatch) -> ClusterSta
 
 
 def kubectl(state: ClusterState, *arguments: str) -> str:
-    command = [state.programs / "kubectl", f"--kubeconfig={state.kubeconfig}", *arguments]
+    command: list[str | Path] = [state.programs / "kubectl", f"--kubeconfig={state.kubeconfig}", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 

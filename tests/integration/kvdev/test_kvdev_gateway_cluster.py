@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -86,7 +87,7 @@ async def first_route(state: ClusterState) -> None:
 
 
 def kubectl(state: ClusterState, *arguments: str, text: str | None = None) -> str:
-    command = [state.programs / "kubectl", f"--kubeconfig={state.kubeconfig}", *arguments]
+    command: list[str | Path] = [state.programs / "kubectl", f"--kubeconfig={state.kubeconfig}", *arguments]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -95,7 +96,7 @@ def kubectl(state: ClusterState, *arguments: str, text: str | None = None) -> st
 def deployment(app: str) -> Object:
     address = {"name": "BIND", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
-    container = {"name": "web", "image": "web:1", "command": ["web"], "readinessProbe": probe}
+    container: Object = {"name": "web", "image": "web:1", "command": ["web"], "readinessProbe": probe}
     container["env"] = [address, {"name": "APP", "value": app}]
     return {
         "apiVersion": "apps/v1",

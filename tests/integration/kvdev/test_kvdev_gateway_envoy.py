@@ -167,7 +167,7 @@ class World:
         return cast("tuple[int, str, str]", self.accepted())
 
     async def shift(self, **weights: int) -> None:
-        self.store.put("routes", route(**weights))
+        self.store.put("routes", route(None, **weights))
         assert (await self.said())[1] == "True"
 
     async def get(self, path: str = "/") -> tuple[int, str]:

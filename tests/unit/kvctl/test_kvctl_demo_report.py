@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ REGIONS = ("eu", "us")
 TERMS = Terms(regions=REGIONS, steps=(5, 25, 50), interval_s=5)
 
 
-def weights(*shares, start=1.0):
+def weights(*shares: int, start: float = 1.0) -> list[tuple[float, str, int]]:
     """The same share in every region, a second apart."""
     return [(start + at, region, share) for at, share in enumerate(shares) for region in REGIONS]
 
@@ -37,11 +38,11 @@ BAD = Seen(
 )
 
 
-def test_a_demo_in_which_all_held_has_no_violation():
+def test_a_demo_in_which_all_held_has_no_violation() -> None:
     assert violations(GOOD, BAD, TERMS) == []
 
 
-def test_the_report_has_what_the_issue_names():
+def test_the_report_has_what_the_issue_names() -> None:
     good, bad = good_entry(GOOD, TERMS), bad_entry(BAD, TERMS)
     named = {"outcome", "seconds", "weights", "requests", "failed_requests", "verdicts"}
     assert named <= good.keys() & bad.keys()
@@ -64,7 +65,7 @@ def test_the_report_has_what_the_issue_names():
         ({"serving_pods": {"b", "c"}}, r"1 of 2 pods that were judged do not serve: \['a'\]"),
     ],
 )
-def test_each_broken_promise_of_the_good_release_is_named(change, said):
+def test_each_broken_promise_of_the_good_release_is_named(change: dict[str, Any], said: str) -> None:
     found = violations(replace(GOOD, **change), BAD, TERMS)
     assert found
     assert_said(found, said)
@@ -85,24 +86,24 @@ def test_each_broken_promise_of_the_good_release_is_named(change, said):
         ({"weights": [*weights(5), (9.2, "eu", 0), (9.2, "us", 0)]}, "7.2 s from the first slow sample to weight 0"),
     ],
 )
-def test_each_broken_promise_of_the_bad_release_is_named(change, said):
+def test_each_broken_promise_of_the_bad_release_is_named(change: dict[str, Any], said: str) -> None:
     assert_said(violations(GOOD, replace(BAD, **change), TERMS), said)
 
 
-def test_a_bad_release_that_was_not_tried_is_a_violation():
+def test_a_bad_release_that_was_not_tried_is_a_violation() -> None:
     assert_said(violations(GOOD, None, TERMS), "was not tried")
 
 
-def test_weight_0_counts_from_when_the_last_region_has_it_and_only_if_it_stays():
+def test_weight_0_counts_from_when_the_last_region_has_it_and_only_if_it_stays() -> None:
     assert zero_s(BAD) == 6.5
     assert zero_s(replace(BAD, weights=[*BAD.weights, (8.0, "eu", 5)])) is None
     assert zero_s(replace(BAD, weights=[*BAD.weights, (8.0, "eu", 5), (9.0, "eu", 0)])) == 9.0
 
 
-def test_a_region_that_was_never_routed_does_not_count_as_promoted():
+def test_a_region_that_was_never_routed_does_not_count_as_promoted() -> None:
     only_eu = [(at, region, share) for at, region, share in GOOD.weights if region == "eu"]
     assert outcome(replace(GOOD, weights=only_eu), REGIONS) == "undecided"
 
 
-def assert_said(found, said):
+def assert_said(found: list[str], said: str) -> None:
     assert any(re.search(said, one) for one in found), found

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 
 import pytest
@@ -10,8 +11,10 @@ from aiohttp.test_utils import TestServer
 
 from kvctl.errors import TargetError
 from kvctl.load.client import Load, Target
-from kvctl.load.report import CONNECTION, LOST, TIMEOUT, WRONG, summary
+from kvctl.load.report import CONNECTION, LOST, TIMEOUT, WRONG, Tally, summary
 from kvctl.load.schedule import Plan
+
+Misbehaviour = Callable[[web.Request], Awaitable[web.Response | None]]
 
 SHORT = Plan(rate=200, duration_s=0.5, reads=0.8, keys=5, timeout_s=0.2)
 
@@ -19,10 +22,13 @@ SHORT = Plan(rate=200, duration_s=0.5, reads=0.8, keys=5, timeout_s=0.2)
 class Server:
     """Keeps what is put. `answer`, when set, is asked first and may return a response of its own."""
 
-    def __init__(self):
-        self.records, self.hosts, self.answer = {}, set(), None
+    url: str
 
-    async def handle(self, request):
+    def __init__(self) -> None:
+        self.records, self.hosts = dict[str, bytes](), set[str]()
+        self.answer: Misbehaviour | None = None
+
+    async def handle(self, request: web.Request) -> web.Response:
         self.hosts.add(request.host)
         if self.answer and (response := await self.answer(request)):
             return response
@@ -33,7 +39,7 @@ class Server:
 
 
 @pytest.fixture
-async def server():
+async def server() -> AsyncIterator[Server]:
     kept = Server()
     application = web.Application()
     application.router.add_route("*", "/v1/kv/kvctl-load/{id}", kept.handle)
@@ -42,7 +48,7 @@ async def server():
         yield kept
 
 
-async def sent(server, plan=SHORT, misbehave=None):
+async def sent(server: Server, plan: Plan = SHORT, misbehave: Misbehaviour | None = None) -> Tally:
     """The tally after a whole load during which the server misbehaves."""
     async with Load([Target("west", server.url, "demo.default.kv")], plan, run="t", random=Random(3)) as load:
         await load.prepare()
@@ -51,31 +57,31 @@ async def sent(server, plan=SHORT, misbehave=None):
         return load.tallies["west"]
 
 
-async def test_a_good_server_gets_every_request_and_no_error(server):
+async def test_a_good_server_gets_every_request_and_no_error(server: Server) -> None:
     tally = await sent(server)
     assert tally.done == tally.sent > 50
     assert tally.reads.count > tally.writes.count > 0
     assert (tally.failed, tally.dropped) == (0, 0)
 
 
-async def test_requests_carry_the_clusters_host(server):
+async def test_requests_carry_the_clusters_host(server: Server) -> None:
     await sent(server)
     assert server.hosts == {"demo.default.kv"}
 
 
-async def test_a_refused_first_write_stops_the_load_and_says_where(server):
+async def test_a_refused_first_write_stops_the_load_and_says_where(server: Server) -> None:
     server.answer = lambda _: answer(503)
     with pytest.raises(TargetError, match=r"west at http://.* refused 5 of 5 first writes \(http 503: 5\)"):
         await sent(server)
 
 
-async def test_nobody_listening_is_said_so():
+async def test_nobody_listening_is_said_so() -> None:
     async with Load([Target("west", "http://127.0.0.1:1")], SHORT, run="t", random=Random(3)) as load:
         with pytest.raises(TargetError, match="connection: 5"):
             await load.prepare()
 
 
-async def answer(status, body=b""):
+async def answer(status: int, body: bytes = b"") -> web.Response:
     return web.Response(status=status, body=body)
 
 
@@ -89,41 +95,42 @@ async def answer(status, body=b""):
         (lambda _: asyncio.sleep(1), TIMEOUT),
     ],
 )
-async def test_failures_are_counted_by_kind(server, misbehave, kind):
+async def test_failures_are_counted_by_kind(server: Server, misbehave: Misbehaviour, kind: str) -> None:
     tally = await sent(server, misbehave=misbehave)
     assert set(tally.errors) == {kind}
 
 
-async def test_a_connection_that_breaks_is_an_error(server):
-    async def break_off(request):
+async def test_a_connection_that_breaks_is_an_error(server: Server) -> None:
+    async def break_off(request: web.Request) -> None:
+        assert request.transport
         request.transport.abort()
 
     tally = await sent(server, misbehave=break_off)
     assert tally.errors[CONNECTION] == tally.done > 0
 
 
-async def test_requests_beyond_those_in_flight_are_dropped_and_said(server):
+async def test_requests_beyond_those_in_flight_are_dropped_and_said(server: Server) -> None:
     tally = await sent(server, Plan(rate=200, duration_s=0.5, keys=5, max_in_flight=3), lambda _: asyncio.sleep(0.6))
     assert tally.sent <= 6
     assert tally.dropped > 50
     assert summary({"west": tally}, 1.0)["total"]["dropped"] == tally.dropped
 
 
-async def test_a_stall_is_felt_by_every_request_that_was_due_in_it(server):
+async def test_a_stall_is_felt_by_every_request_that_was_due_in_it(server: Server) -> None:
     """One request at a time would see one slow answer (coordinated omission); here about half of all are slow."""
     stalled_until = asyncio.get_running_loop().time() + 0.3
 
-    async def stall(request):
+    async def stall(request: web.Request) -> None:
         await asyncio.sleep(max(0.0, stalled_until - asyncio.get_running_loop().time()))
 
     tally = await sent(server, Plan(rate=200, duration_s=0.5, keys=5), stall)
     assert tally.reads.percentile(75) > 0.05
 
 
-async def test_a_load_can_be_stopped_early_and_still_counts_what_is_in_flight(server):
+async def test_a_load_can_be_stopped_early_and_still_counts_what_is_in_flight(server: Server) -> None:
     arrived = asyncio.Event()
 
-    async def answer_late(_):
+    async def answer_late(_: web.Request) -> None:
         arrived.set()
         await asyncio.sleep(0.1)
 
@@ -138,7 +145,7 @@ async def test_a_load_can_be_stopped_early_and_still_counts_what_is_in_flight(se
         assert load.tallies["west"].failed == 0
 
 
-async def test_each_region_has_its_own_figures(server):
+async def test_each_region_has_its_own_figures(server: Server) -> None:
     targets = [Target("west", server.url), Target("east", server.url)]
     async with Load(targets, SHORT, run="t", random=Random(3)) as load:
         await load.prepare()

@@ -1,5 +1,8 @@
 """Whatever goes wrong, a user sees one line and an exit code."""
 
+from pathlib import Path
+from typing import Never
+
 import pytest
 
 from kvctl import main
@@ -7,11 +10,11 @@ from kvctl.errors import KvctlError
 from kvdev.errors import KvdevError
 
 
-def run(tmp_path, *arguments):
+def run(tmp_path: Path, *arguments: str) -> int:
     return main.run(list(arguments), log=tmp_path / "logs" / "last-error.log")
 
 
-def test_the_version_is_told(tmp_path, capsys):
+def test_the_version_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--version") == 0
     assert capsys.readouterr().out.startswith("kvctl ")
 
@@ -21,7 +24,7 @@ COMMANDS = ["load", *(f"rollout {verb}" for verb in VERBS), "demo"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_helps_with_examples(tmp_path, capsys, command):
+def test_every_command_helps_with_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert run(tmp_path, *command.split(), "--help") == 0
     examples = capsys.readouterr().out.partition("Example")[2]
     assert f" kvctl {command} " in examples
@@ -41,7 +44,9 @@ def test_every_command_helps_with_examples(tmp_path, capsys, command):
         (["rollout", "status"], "Missing argument"),
     ],
 )
-def test_a_wrong_command_line_gets_one_line_and_exit_2(tmp_path, capsys, arguments, said):
+def test_a_wrong_command_line_gets_one_line_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
     assert run(tmp_path, *arguments) == 2
     error = capsys.readouterr().err
     assert said in error
@@ -50,20 +55,24 @@ def test_a_wrong_command_line_gets_one_line_and_exit_2(tmp_path, capsys, argumen
 
 
 @pytest.mark.parametrize("error", [KvctlError("no such thing"), KvdevError("no such thing")])
-def test_expected_errors_are_their_message(tmp_path, capsys, monkeypatch, error):
+def test_expected_errors_are_their_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     assert run_failing(tmp_path, monkeypatch, error) == 1
     assert capsys.readouterr().err == "kvctl: no such thing\n"
 
 
-def test_the_unexpected_is_one_line_and_its_trace_goes_to_a_file(tmp_path, capsys, monkeypatch):
+def test_the_unexpected_is_one_line_and_its_trace_goes_to_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run_failing(tmp_path, monkeypatch, ZeroDivisionError("by\nzero")) == 1
     log = tmp_path / "logs" / "last-error.log"
     assert capsys.readouterr().err == f"kvctl: unexpected ZeroDivisionError: by (details: {log})\n"
     assert "Traceback" in log.read_text()
 
 
-def run_failing(tmp_path, monkeypatch, error):
-    def fail(*_args, **_options):
+def run_failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> int:
+    def fail(*_args: object, **_options: object) -> Never:
         raise error
 
     monkeypatch.setattr("kvctl.load.command.asyncio.run", fail)

@@ -1,6 +1,7 @@
 """`kvctl dev` without a cluster: what it refuses, and what it would run."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import typer
 
 from kvctl import dev
 from kvctl.errors import UsageError
+from kvctl.output import Output
 from kvdev.errors import KvdevError, UnknownClusterError
-from kvdev.plane import commands, process
+from kvdev.plane import commands
 from kvdev.state import DEFAULT_REGIONS, ClusterState, Process, directory_of
 
 
@@ -68,7 +70,7 @@ def test_status_of_a_cluster_with_a_dead_part_says_so_and_exits_1(
 ) -> None:
     recorded(dict.fromkeys(list(commands.COMMANDS)[1:], 1))
     with pytest.raises(typer.Exit) as exit_info:
-        dev.status(name="dev", output=dev.Output.JSON)
+        dev.status(name="dev", output=Output.JSON)
     told = json.loads(capsys.readouterr().out)
     assert (exit_info.value.exit_code, told["running"]) == (1, False)
 
@@ -90,7 +92,7 @@ def test_env_makes_a_shell_speak_to_the_cluster(
     state = recorded({})
     run("env")
     script = capfd.readouterr().out + 'echo "$KUBECONFIG" "${PATH%%:*}"'
-    process.subprocess.run(["/bin/sh", "-c", script], check=True)
+    subprocess.run(["/bin/sh", "-c", script], check=True)
     assert capfd.readouterr().out.split() == [str(state.kubeconfig), str(state.programs)]
 
 

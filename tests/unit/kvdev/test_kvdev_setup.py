@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from kvdev import parts, setup
+from kvdev.errors import MissingPartError
+from kvdev.parts import prometheus
 
 
 @pytest.fixture(autouse=True)
@@ -37,5 +39,5 @@ def test_a_missing_part_is_one_message_and_exit_code_1(
 
 def test_a_machine_without_prometheus_and_apt_is_told_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(parts.catalog.MissingPartError, match="apt-get install -y --no-install-recommends prometheus"):
-        parts.catalog.prometheus.program(print)
+    with pytest.raises(MissingPartError, match="apt-get install -y --no-install-recommends prometheus"):
+        prometheus.program(print)

@@ -7,7 +7,7 @@ that goes when it is told to.
 import copy
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -18,6 +18,8 @@ from kvoperator.ports import KINDS, KVCLUSTER, Kind
 from kvoperator.reconcile.cluster import Reconciler
 from kvoperator.reconcile.mirror import Mirror, Ref, ref
 from kvoperator.reconcile.queue import Again
+
+T = TypeVar("T")
 
 Object = dict[str, Any]
 KEY = ("web", "shop")
@@ -140,7 +142,7 @@ class World:
         self.objects[ref(manifest)] = stored
         return copy.deepcopy(stored)
 
-    def _done(self, what: str, change: Callable[[], Any]) -> Any:
+    def _done(self, what: str, change: Callable[[], T]) -> T:
         number, when = self._kill_at
         is_due = number == len(self.writes)
         if self._dead or (is_due and when == "before"):

@@ -164,6 +164,7 @@ def test_sizes_are_written_as_the_api_server_stores_them(written: str, stored: s
 
 
 def test_the_same_question_has_the_same_answer_byte_for_byte() -> None:
-    shuffled = RegionPlan(replicas=dict(reversed(PLAN.replicas.items())), weights=dict(reversed(PLAN.weights.items())))
+    replicas, weights = (dict(reversed(list(one.items()))) for one in (PLAN.replicas, PLAN.weights))
+    shuffled = RegionPlan(replicas=replicas, weights=weights)
     texts = [json.dumps(sorted(built(plan=plan).values(), key=str), sort_keys=True) for plan in (PLAN, shuffled)]
     assert texts[0] == texts[1]
