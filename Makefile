@@ -26,6 +26,7 @@ test: setup ## All tests: unit, contract, integration, end to end
 check: .venv/ready ## Format, lint, types, import contracts, generated files
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .
 	@$(BIN)/mypy -p kvoperator -p kvctl -p kvdev -p kvservice
+	@$(BIN)/mypy tests e2e bench
 	@$(BIN)/lint-imports
 	@$(MAKE) -s generate && git diff --exit-code --stat -- crds docs
 
