@@ -8,6 +8,7 @@ from typing import Any
 from kvoperator.api.status import Phase
 
 Row = list[str]
+_COUNTS_TELL = ("Pass", "Fail")
 _SHORT = 150  # characters of a message on a line; `kvctl rollout status` has all of it
 _ENDINGS: dict[str, int] = {Phase.DONE: 0, Phase.ROLLED_BACK: 3, Phase.FROZEN: 4}
 
@@ -67,7 +68,7 @@ def weights(region: dict[str, Any]) -> str:
 
 
 def verdicts(cluster: dict[str, Any]) -> list[Row]:
-    """Region, gate, outcome, bad of all requests of both arms, evidence against its bound, message."""
+    """Region, gate, outcome, bad of all requests of both arms, evidence against its bound, and what these leave unsaid."""
     return [
         [
             one["region"],
@@ -76,7 +77,7 @@ def verdicts(cluster: dict[str, Any]) -> list[Row]:
             _counts(one.get("canary")),
             _counts(one.get("stable")),
             _evidence(one),
-            one.get("message", ""),
+            "" if one["outcome"] in _COUNTS_TELL else one.get("message", ""),
         ]
         for one in rollout(cluster).get("verdicts", [])
     ]
@@ -84,7 +85,7 @@ def verdicts(cluster: dict[str, Any]) -> list[Row]:
 
 def conditions(cluster: dict[str, Any]) -> list[Row]:
     found = cluster.get("status", {}).get("conditions", [])
-    return [[one["type"], one["status"], one["reason"], one["message"]] for one in found]
+    return [[one["type"], one["status"], one["reason"], _short(one["message"])] for one in found]
 
 
 def line(cluster: dict[str, Any]) -> str:
