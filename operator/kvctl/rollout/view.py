@@ -68,7 +68,7 @@ def weights(region: dict[str, Any]) -> str:
 
 
 def verdicts(cluster: dict[str, Any]) -> list[Row]:
-    """Region, gate, outcome, bad of all requests of both arms, evidence against its bound, and what these leave unsaid."""
+    """Region, gate, outcome, bad of all requests of both arms, evidence against its bound, what these leave unsaid."""
     return [
         [
             one["region"],
