@@ -6,9 +6,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from kvservice.core.namespaces import Namespace, WriteMode
 from kvservice.errors import SettingsError
 
 PREFIX = "KV_"
@@ -20,9 +21,37 @@ def _address(value: str) -> str:
 
 
 def _cache_url(value: str) -> str:
-    if value and not re.match(r"(redis|rediss)://[^/\s]+(/\d+)?$|unix:///\S+$", value):
+    if not re.match(r"(redis|rediss)://[^/\s]+(/\d+)?$|unix:///\S+$", value):
         raise ValueError("expected redis://host:port, rediss://host:port or unix:///path, or nothing for no cache")
     return value
+
+
+def _namespaces(value: tuple[Namespace, ...]) -> tuple[Namespace, ...]:
+    names = [policy.name for policy in value]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"each namespace may be given once; twice: {', '.join(twice)}")
+    return value
+
+
+def _replication(value: Any) -> Any:
+    """`datacenter=copies` pairs, comma between them."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    if any(not datacenter or not copies.isdecimal() or not 1 <= int(copies) <= 9 for datacenter, _, copies in pairs):
+        raise ValueError("expected datacenter=copies pairs, comma between them, copies from 1 to 9")
+    return {datacenter: int(copies) for datacenter, _, copies in pairs}
+
+
+def _peers(value: Any) -> Any:
+    """`region=url` pairs, comma between them."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    wrong = [region for region, _, url in pairs if not re.match(r"https?://[^/\s]+$", url)]
+    if wrong:
+        raise ValueError(f"expected region=http://host:port pairs, comma between them; not so: {', '.join(wrong)}")
+    return {region: url for region, _, url in pairs}
 
 
 def _comma_list(value: Any) -> Any:
@@ -32,6 +61,9 @@ def _comma_list(value: Any) -> Any:
 Port = Annotated[int, Field(ge=1, le=65535)]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:+-]+$", max_length=128)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+(:[0-9]{1,5})?$", max_length=253)]
+RegionName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+ANY_NAMESPACE = Namespace(name="*", write_mode=WriteMode.CAS)
 
 
 class Settings(BaseSettings):
@@ -43,18 +75,62 @@ class Settings(BaseSettings):
     """Port of the data API."""
     admin_port: Port = 9090
     """Port of /healthz, /readyz and /metrics, which clients of the data API must not reach."""
-    region: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)] = "local"
+    region: RegionName = "local"
     """Name of the region; it is kept with every record as its origin."""
     revision: Word = "local"
     """Name of the revision, shown in kv_build_info."""
     pod: Word = socket.gethostname()
     """Name of the pod; the writer slot of the versions is made of it. The host's name by default."""
     store_path: Path = Path("kv.db")
-    """SQLite file, on a local disk; pods of one machine may share it. In the working folder by default."""
-    cache_url: Annotated[str, AfterValidator(_cache_url)] = ""
-    """redis://host:port of the region's cache; none by default, because the store works alone."""
+    """SQLite file, on a local disk; pods of one machine may share it. In the working folder by default. Used unless
+    KV_CASSANDRA_POINTS names a Cassandra."""
+    cassandra_points: Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_comma_list), Field(max_length=16)] = ()
+    """host or host:port of some Cassandra nodes of this region, comma list: the store is Cassandra then."""
+    cassandra_datacenter: Annotated[str, Field(max_length=63)] = ""
+    """Cassandra's name of this region; the region's own name by default."""
+    cassandra_keyspace: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")] = "kv"
+    """Keyspace of the tables, made by `kvservice migrate`."""
+    cassandra_replication: Annotated[dict[str, int], NoDecode, BeforeValidator(_replication)] = {}
+    """datacenter=copies pairs, comma between them: what `kvservice migrate` asks of the keyspace. By default one copy
+    in KV_CASSANDRA_DATACENTER, which is for trying out."""
+    cassandra_username: str = ""
+    """User of the nodes; none by default."""
+    cassandra_password: SecretStr = SecretStr("")
+    """Password of that user."""
+    cassandra_ca: Path | None = None
+    """File of certificates that the nodes' TLS is checked against; no TLS by default."""
+    cache_urls: Annotated[
+        tuple[Annotated[str, AfterValidator(_cache_url)], ...], NoDecode, BeforeValidator(_comma_list)
+    ] = ()
+    """redis://host:port of each shard of the region's cache, comma list; none by default, because the store works
+    alone. All pods of a region must have the same list."""
     cache_ttl_s: Annotated[float, Field(ge=0.001, le=31_536_000, allow_inf_nan=False)] = 600.0
-    """Seconds an entry stays in the cache: the longest time a copy may be old after a failed invalidation."""
+    """Seconds a cached copy is fresh: the longest time it may be old after a failed invalidation."""
+    cache_stale_s: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 3600.0
+    """Seconds beyond that in which it is kept, to answer while the store fails; such answers say so."""
+    namespaces: Annotated[tuple[Namespace, ...], AfterValidator(_namespaces), Field(max_length=256)] = (ANY_NAMESPACE,)
+    """JSON list of namespaces, each {name, writeMode, home, ttlS, valueBytes, requestsPerSecond, sessionElsewhere,
+    access: {read, write}}; name * is for those that are not listed. By default all exist, with conditional writes."""
+    auth_file: Path | None = None
+    """JSON file that says who is who: {"keys": [{"subject", "sha256"}], "jwt": {"jwks", "issuer", "audience"}}.
+    None by default: everyone is let in."""
+    relay_token: SecretStr = SecretStr("")
+    """Bearer token of the change feed, the same in all regions; without one nobody reads it."""
+    peers: Annotated[dict[RegionName, str], NoDecode, BeforeValidator(_peers)] = {}
+    """region=http://host:port of the other regions, comma list: whose change feeds `kvservice relay` follows."""
+    peers_ca: Path | None = None
+    """File of certificates that the peers' TLS is checked against; the system's by default."""
+    session_secret: SecretStr = SecretStr("")
+    """What session and page tokens are signed with, the same for all pods of all regions. By default made up at start:
+    tokens end with the process."""
+    tls_certificate: Path | None = None
+    """PEM file: the data port speaks TLS. Plain HTTP by default."""
+    tls_key: Path | None = None
+    """PEM file of the certificate's private key."""
+    deadline_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """Seconds for a request that names no KV-Deadline-Ms."""
+    max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 1024
+    """Requests under way at once; beyond half of it those of low priority are refused, beyond 9 of 10 the normal."""
     max_value_bytes: Annotated[int, Field(ge=1, le=16 * 2**20)] = 2**20
     """Bytes of a record's value. A value is held in memory whole."""
     max_id_bytes: Annotated[int, Field(ge=1, le=2048)] = 512
@@ -91,6 +167,15 @@ def table() -> str:
     """Name, default and meaning of every variable, for `--help`."""
     lines = []
     for name, field in Settings.model_fields.items():
-        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-        lines.append(f"  {PREFIX}{name.upper()} [{default}]\n      {field.description}")
+        lines.append(f"  {PREFIX}{name.upper()} [{_shown(field.default)}]\n      {field.description}")
     return "\n".join(lines)
+
+
+def _shown(default: Any) -> str:
+    match default:
+        case SecretStr() | None | {}:
+            return ""
+        case tuple():
+            return ",".join(each.name if isinstance(each, Namespace) else str(each) for each in default)
+        case _:
+            return str(default)
