@@ -1,12 +1,13 @@
 """Settings: environment variables KV_*, each with unit, default and reason. Read once, at start."""
 
+import json
 import re
 import socket
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from kvservice.core.namespaces import Namespace, WriteMode
@@ -24,6 +25,15 @@ def _cache_url(value: str) -> str:
     if not re.match(r"(redis|rediss)://[^/\s]+(/\d+)?$|unix:///\S+$", value):
         raise ValueError("expected redis://host:port, rediss://host:port or unix:///path, or nothing for no cache")
     return value
+
+
+def _json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"expected a JSON list: {error}") from None
 
 
 def _namespaces(value: tuple[Namespace, ...]) -> tuple[Namespace, ...]:
@@ -108,7 +118,9 @@ class Settings(BaseSettings):
     """Seconds a cached copy is fresh: the longest time it may be old after a failed invalidation."""
     cache_stale_s: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 3600.0
     """Seconds beyond that in which it is kept, to answer while the store fails; such answers say so."""
-    namespaces: Annotated[tuple[Namespace, ...], AfterValidator(_namespaces), Field(max_length=256)] = (ANY_NAMESPACE,)
+    namespaces: Annotated[
+        tuple[Namespace, ...], NoDecode, BeforeValidator(_json), AfterValidator(_namespaces), Field(max_length=256)
+    ] = (ANY_NAMESPACE,)
     """JSON list of namespaces, each {name, writeMode, home, ttlS, valueBytes, requestsPerSecond, sessionElsewhere,
     access: {read, write}}; name * is for those that are not listed. By default all exist, with conditional writes."""
     auth_file: Path | None = None
@@ -147,6 +159,12 @@ class Settings(BaseSettings):
     """Seconds an idle connection is kept: longer than gateways keep theirs (Envoy: one hour), so that the side that
     sends is the side that closes, and no request meets a closing connection."""
 
+    @model_validator(mode="after")
+    def _tls_has_both_files(self) -> "Settings":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("KV_TLS_CERTIFICATE and KV_TLS_KEY go together: give both files, or none")
+        return self
+
 
 def load() -> Settings:
     """From the environment. Raises SettingsError with a sentence for each wrong variable."""
@@ -157,8 +175,10 @@ def load() -> Settings:
 
 
 def _sentence(error: Any) -> str:
-    name = PREFIX + str(error["loc"][0]).upper()
     message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return f"{message}; see kvservice serve --help"
+    name = PREFIX + str(error["loc"][0]).upper()
     value = re.sub(r"//[^@\s]*@", "//…@", repr(error["input"]))  # a password is not for the log
     return f"{name}={value}: {message[0].lower()}{message[1:]}; see kvservice serve --help"
 
