@@ -1,11 +1,12 @@
 """A control plane for the tests of this folder: etcd, API server and controllers, with no node and no agent."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from terminal import Kubectl
 
 from kvdev import objects, parts
 from kvdev.client import Api
@@ -30,6 +31,18 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterS
             yield state
         finally:
             asyncio.run(process.stop(state.processes, grace_s=5))
+
+
+@pytest.fixture(scope="session")
+def kubectl(control_plane: ClusterState) -> Kubectl:
+    return Kubectl(control_plane)
+
+
+@pytest.fixture
+async def api(control_plane: ClusterState) -> AsyncIterator[Api]:
+    api = await Api.connect(control_plane.kubeconfig)
+    yield api
+    await api.close()
 
 
 def _prepared(state: ClusterState, paths: Mapping[str, Path]) -> ClusterState:

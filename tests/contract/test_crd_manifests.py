@@ -6,36 +6,20 @@ Each file's first lines say so: `# expect:` what lint says, `# by:` who refuses 
 
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
+from terminal import Kubectl
 from typer.testing import CliRunner
 
 from kvctl.main import app
-from kvdev.state import ClusterState
 from kvoperator.api.lint import Severity
-
-Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 WRONG = [pytest.param(path, id=path.stem) for path in sorted((MANIFESTS / "wrong").glob("*.yaml"))]
 GOOD = [pytest.param(path, id=path.stem) for path in sorted((MANIFESTS / "good").glob("*.yaml"))]
 BY_SERVER = [each for each in WRONG if "# by: server+lint" in cast("Path", each.values[0]).read_text()]
-
-
-@pytest.fixture(scope="session")
-def kubectl(control_plane: ClusterState) -> Kubectl:
-    """kubectl(*arguments, stdin="") -> what a user at a terminal gets."""
-    command = [str(control_plane.programs / "kubectl"), f"--kubeconfig={control_plane.kubeconfig}"]
-
-    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=60
-        )
-
-    return run
 
 
 def header(path: Path, key: str) -> str:

@@ -2,14 +2,14 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal import Kubectl
 
-from kvdev.state import ClusterState
 from kvoperator.api.spec import KVClusterSpec
 from kvoperator.api.status import (
     Condition,
@@ -28,23 +28,8 @@ from kvoperator.api.status import (
 
 pytestmark = pytest.mark.real
 
-Kubectl = Callable[..., subprocess.CompletedProcess[str]]
-
 GOOD = Path(__file__).parents[1] / "manifests" / "good"
 NOW = datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def kubectl(control_plane: ClusterState) -> Kubectl:
-    """kubectl(*arguments, stdin="") -> what a user at a terminal gets."""
-    command = [str(control_plane.programs / "kubectl"), f"--kubeconfig={control_plane.kubeconfig}"]
-
-    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=60
-        )
-
-    return run
 
 
 @pytest.fixture

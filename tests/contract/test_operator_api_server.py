@@ -44,13 +44,6 @@ class Silence:
 
 
 @pytest.fixture
-async def api(control_plane: ClusterState) -> AsyncIterator[Api]:
-    api = await Api.connect(control_plane.kubeconfig)
-    yield api
-    await api.close()
-
-
-@pytest.fixture
 async def kube(control_plane: ClusterState, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kubernetes]:
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
     kube = Kubernetes()

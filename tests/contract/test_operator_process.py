@@ -25,13 +25,6 @@ DEADLINE_S = 30.0  # a bound for a machine under load
 
 
 @pytest.fixture
-async def api(control_plane: ClusterState) -> AsyncIterator[Api]:
-    api = await Api.connect(control_plane.kubeconfig)
-    yield api
-    await api.close()
-
-
-@pytest.fixture
 async def namespace(api: Api) -> str:
     name = f"test-{uuid.uuid4().hex[:8]}"
     await api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, manager="test")
