@@ -22,6 +22,7 @@ KvError
 ├── Unavailable              try again later
 │   ├── StoreUnavailable     the store fails or is out of reach
 │   ├── StoreBusy            too many operations wait for the store
+│   ├── KeysUnavailable      the keys that a token's signature is checked with cannot be had
 │   ├── Overloaded           too many requests are under way in this pod
 │   └── ClockSkew            a version would lie too far ahead of the clocks around
 ├── CacheUnavailable         the cache fails; clients never see it
@@ -132,6 +133,10 @@ class StoreUnavailable(Unavailable):
 
 
 class StoreBusy(Unavailable):
+    pass
+
+
+class KeysUnavailable(Unavailable):
     pass
 
 

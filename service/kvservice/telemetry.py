@@ -7,9 +7,15 @@ from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
-METHODS = ("GET", "HEAD", "PUT", "DELETE", "other")
-ROUTES = ("record", "other")
-CODES = ("200", "201", "204", "304", "404", "405", "412", "413", "422", "499", "500", "503")
+ROUTES = {
+    "record": ("GET", "HEAD", "PUT", "DELETE", "PATCH", "other"),
+    "items": ("GET", "other"),
+    "batch": ("POST", "other"),
+    "changes": ("GET", "other"),
+    "other": ("GET", "other"),
+}
+"""Kinds of addresses, and the methods that each tells apart: the rest is `other`."""
+CODES = tuple("200 201 204 304 401 403 404 405 409 412 413 421 422 429 499 500 503 504".split())
 EDGES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 STORE_EDGES_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
@@ -57,7 +63,7 @@ class Telemetry:
         self._start_at_zero()
 
     def request(self, method: str, route: str, code: int, seconds: float) -> None:
-        known = method if method in METHODS else "other"
+        known = method if method in ROUTES[route] else "other"
         self._requests.labels(known, route, str(code)).inc()
         self._request_s.labels(known, route).observe(seconds)
 
@@ -87,8 +93,8 @@ class Telemetry:
         return generate_latest(self._registry)
 
     def _start_at_zero(self) -> None:
-        for method in METHODS:
-            for route in ROUTES:
+        for route, methods in ROUTES.items():
+            for method in methods:
                 self._request_s.labels(method, route)
                 for code in CODES:
                     self._requests.labels(method, route, code)
