@@ -60,6 +60,27 @@ class Telemetry:
         self._store_errors = Counter(
             "kv_store_errors_total", "Failed or refused operations.", ["op"], registry=registry
         )
+        self.conflict = Counter(
+            "kv_conflicts_total", "Concurrent writes of two regions, of which one was dropped.", registry=registry
+        ).inc
+        self._relay_entries = Counter(
+            "kv_relay_entries_total",
+            "applied; early (too far ahead of this clock: waits); uncached (the cache could not be told, and ages).",
+            ["peer", "outcome"],
+            registry=registry,
+        )
+        self._relay_errors = Counter(
+            "kv_relay_errors_total", "Failed tries, by who failed: peer or store.", ["peer", "who"], registry=registry
+        )
+        self._relay_lost = Counter(
+            "kv_relay_lost_total", "Times that a peer no longer had what was to follow.", ["peer"], registry=registry
+        )
+        self._relay_lag_s = Gauge(
+            "kv_relay_lag_seconds",
+            "Age of the newest moment up to which the peer's writes are known here; some seconds when all is well.",
+            ["peer"],
+            registry=registry,
+        )
         self._start_at_zero()
 
     def request(self, method: str, route: str, code: int, seconds: float) -> None:
@@ -88,6 +109,23 @@ class Telemetry:
     def store_error(self, op: str) -> None:
         self._store_errors.labels(op).inc()
 
+    def watch_relay(self, peer: str, lag_s: Callable[[], float]) -> None:
+        self._relay_lag_s.labels(peer).set_function(lag_s)
+        self._relay_lost.labels(peer)
+        for outcome in ("applied", "early", "uncached"):
+            self._relay_entries.labels(peer, outcome)
+        for who in ("peer", "store"):
+            self._relay_errors.labels(peer, who)
+
+    def relay_entry(self, peer: str, outcome: str) -> None:
+        self._relay_entries.labels(peer, outcome).inc()
+
+    def relay_error(self, peer: str, who: str) -> None:
+        self._relay_errors.labels(peer, who).inc()
+
+    def relay_lost(self, peer: str) -> None:
+        self._relay_lost.labels(peer).inc()
+
     def page(self) -> bytes:
         """What `/metrics` says."""
         return generate_latest(self._registry)
@@ -102,6 +140,6 @@ class Telemetry:
             self._cache_reads.labels(outcome)
         for outcome in ("set", "kept", "error"):
             self._cache_writes.labels(outcome)
-        for op in ("read", "write"):
+        for op in ("read", "scan", "feed", "write"):
             self._store_s.labels(op)
             self._store_errors.labels(op)
