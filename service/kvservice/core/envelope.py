@@ -84,6 +84,11 @@ def version_of(data: bytes) -> int:
     return int(_VERSION.unpack_from(data)[0])
 
 
+def expires_us_of(data: bytes) -> int:
+    """The expiry of an encoded envelope, without decoding the rest; 0 is never."""
+    return int(_VERSION.unpack_from(data, _VERSION.size)[0])
+
+
 def never_written() -> bytes:
     """The envelope that a cache keeps for a record that the store has never heard of: any write is newer."""
     return encode(Envelope(NEVER_WRITTEN, "", "", b"", tombstone=True))

@@ -2,74 +2,98 @@
 
 Writes of this process travel together: while one transaction runs, the next ones gather, and share one BEGIN IMMEDIATE.
 `synchronous=NORMAL`: what was acknowledged survives the kill of any process (it is in the operating system's hands); a
-power cut may take the last moments, and leaves the file whole.
+power cut may take the last moments, and leaves the file whole. Each transaction also removes about as many expired rows
+as it writes, so that they never pile up.
+
+Of concurrent writes of two regions the second meets the first here, in one transaction; so conflicts are noted here.
 """
 
 import asyncio
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from kvservice.core.ports import Key
-from kvservice.errors import StartError, StoreBusy, StoreUnavailable, Unavailable
+from kvservice.core.clock import system_us
+from kvservice.core.conflicts import Conflicts
+from kvservice.core.ports import Decide, FeedPage, Key, Page
+from kvservice.errors import InvalidRequest, StoreBusy, StoreUnavailable, Unavailable
+from kvservice.store import embedded_rows as rows
+from kvservice.store.embedded_file import Connections, create
 from kvservice.telemetry import Telemetry
 
 READERS = 3  # threads; more only wait for the interpreter's lock
 BATCH = 64  # writes a transaction: other processes wait for its end
+FORGET = 8  # expired rows that a transaction removes beyond one for each write
 IN_FLIGHT = 1024  # operations under way or waiting; beyond it they are refused
-BUSY_MS = 2000  # how long a transaction waits for another process's
-START_S = 10  # how long opening waits for other pods that start, too
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS record (
-    namespace TEXT NOT NULL, id TEXT NOT NULL, envelope BLOB NOT NULL, PRIMARY KEY (namespace, id)
-)"""
-_READ = "SELECT envelope FROM record WHERE namespace = ? AND id = ?"
-_WRITE = """
-INSERT INTO record (namespace, id, envelope) VALUES (?, ?, ?)
-ON CONFLICT (namespace, id) DO UPDATE SET envelope = excluded.envelope"""
+FEED_PAUSE_S = 0.05  # between two looks for changes; other processes make them, too
 
 A = TypeVar("A")
-B = TypeVar("B")
-Decide = Callable[[bytes | None], bytes | None]
+Work = Callable[[sqlite3.Connection], Any]
 
 
 class _Write(NamedTuple):
-    key: Key
-    decide: Decide
-    done: asyncio.Future[None]
+    work: Work
+    done: asyncio.Future[Any]
+
+
+class _Failed(NamedTuple):
+    """What a write raised, which hurts no other of its transaction."""
+
+    error: Exception
 
 
 class EmbeddedStore:
     """Make it inside the event loop that uses it. Raises StartError if the file cannot be had."""
 
-    def __init__(self, path: Path, telemetry: Telemetry) -> None:
-        _create(path)
-        self._path = path
+    replicates = False
+
+    def __init__(self, path: Path, telemetry: Telemetry, now_us: Callable[[], int] = system_us) -> None:
+        create(path, now_us())
         self._telemetry = telemetry
-        self._connections = _Connections(path)
+        self._now_us = now_us
+        self._conflicts = Conflicts(telemetry.conflict)
+        self._connections = Connections(path)
         self._readers = ThreadPoolExecutor(READERS, "kv-read")
         self._writer = ThreadPoolExecutor(1, "kv-write")
         self._waiting: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
         self._in_flight = 0
 
-    async def read(self, key: Key) -> bytes | None:
-        with self._operation("read"):
-            return await self._on(self._readers, self._select, key)
+    async def read(self, key: Key, *, quorum: bool = True) -> bytes | None:  # noqa: ARG002 - there is one copy
+        return await self._look("read", partial(rows.read, key=key))
 
-    async def update(self, key: Key, decide: Decide) -> None:
-        with self._operation("write"):
-            done = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Write(key, decide, done))
-            if self._committing is None:
-                self._committing = asyncio.create_task(self._commit_waiting())
-            await done
+    async def scan(self, namespace: str, id_: str, *, prefix: str, after: str, limit: int, max_bytes: int) -> Page:
+        return await self._look(
+            "scan",
+            lambda connection: rows.scan(connection, namespace, id_, prefix, after, limit, max_bytes),
+        )
+
+    async def put(self, key: Key, envelope: bytes, *, announce: bool = True) -> None:
+        met = await self._write(partial(rows.put, key=key, envelope=envelope, announce=announce))
+        if met is not None:
+            self._conflicts.meet(key, envelope, met)
+
+    async def update(self, key: Key, decide: Decide, token: str | None = None) -> None:
+        await self._write(partial(rows.update, key=key, decide=decide, token=token, now_us=self._now_us()))
+
+    async def claim(self, key: Key, token: str, receipt: bytes) -> bytes:
+        claimed: bytes = await self._write(
+            partial(rows.claim, key=key, token=token, receipt=receipt, now_us=self._now_us())
+        )
+        return claimed
+
+    async def changes(self, cursor: str, limit: int) -> FeedPage:
+        """A page of the change feed, at once; see `EmbeddedFeed`. Raises InvalidRequest."""
+        if cursor and not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):
+            raise InvalidRequest(f"{cursor!r} is no cursor of this feed; send one as it was received, or none")
+        return await self._look("feed", partial(_in_one_state, cursor=int(cursor) if cursor else None, limit=limit))
+
+    async def now_us(self) -> None:
+        return None
 
     async def ping(self) -> None:
         await self.read(Key("", ""))
@@ -82,8 +106,19 @@ class EmbeddedStore:
             await asyncio.to_thread(threads.shutdown)
         self._connections.close()
 
-    async def _on(self, threads: ThreadPoolExecutor, work: Callable[[A], B], argument: A) -> B:
-        return await asyncio.get_running_loop().run_in_executor(threads, work, argument)
+    async def _look(self, op: str, look: Callable[[sqlite3.Connection], A]) -> A:
+        with self._operation(op):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._readers, lambda: look(self._connections.mine()))
+
+    async def _write(self, work: Work) -> Any:
+        """-> what `work` returns, once it is committed."""
+        with self._operation("write"):
+            done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            self._waiting.append(_Write(work, done))
+            if self._committing is None:
+                self._committing = asyncio.create_task(self._commit_waiting())
+            return await done
 
     @contextmanager
     def _operation(self, op: str) -> Iterator[None]:
@@ -103,30 +138,28 @@ class EmbeddedStore:
             self._telemetry.store_error(op)
             raise
 
-    def _select(self, key: Key) -> bytes | None:
-        row = self._connections.mine().execute(_READ, key).fetchone()
-        return None if row is None else row[0]
-
     async def _commit_waiting(self) -> None:
         """One transaction after the other, while anything waits."""
+        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 try:
-                    outcomes = await self._on(self._writer, self._commit, batch)
+                    outcomes = await loop.run_in_executor(self._writer, self._commit, batch)
                 except Exception as error:  # whatever it is, its waiters must hear of it
-                    outcomes = [error] * len(batch)
+                    outcomes = [_Failed(error)] * len(batch)
                 for write, outcome in zip(batch, outcomes, strict=True):
                     _settle(write.done, outcome)
         finally:
             self._committing = None
 
-    def _commit(self, batch: list[_Write]) -> list[Exception | None]:
-        """-> what each write's `decide` raised. Raises sqlite3.Error if none was written."""
+    def _commit(self, batch: list[_Write]) -> list[Any]:
+        """-> what each write made, or raised. Raises sqlite3.Error if none was written."""
         connection = self._connections.mine()
         connection.execute("BEGIN IMMEDIATE")
         try:
-            outcomes = [_apply(connection, write) for write in batch]
+            outcomes = [_outcome(connection, write.work) for write in batch]
+            rows.forget(connection, self._now_us(), len(batch) + FORGET)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -135,69 +168,45 @@ class EmbeddedStore:
         return outcomes
 
 
-def _apply(connection: sqlite3.Connection, write: _Write) -> Exception | None:
-    row = connection.execute(_READ, write.key).fetchone()
+class EmbeddedFeed:
+    """The change feed that an embedded store keeps. It is complete: an entry is the present envelope of a record that
+    this region wrote last. `lost` only if the file was replaced, or if a deleted or expired record's entry was too old
+    to be kept."""
+
+    def __init__(self, store: EmbeddedStore) -> None:
+        self._store = store
+
+    async def read(self, cursor: str, *, limit: int, wait_s: float) -> FeedPage:
+        now_s = asyncio.get_running_loop().time
+        give_up_s = now_s() + wait_s
+        page = await self._store.changes(cursor, limit)
+        while not (page.entries or page.lost) and (left_s := give_up_s - now_s()) > 0:
+            await asyncio.sleep(min(FEED_PAUSE_S, left_s))
+            page = await self._store.changes(page.cursor, limit)
+        return page
+
+
+def _in_one_state(connection: sqlite3.Connection, cursor: int | None, limit: int) -> FeedPage:
+    connection.execute("BEGIN")
     try:
-        envelope = write.decide(None if row is None else row[0])
+        return rows.feed(connection, cursor, limit)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _outcome(connection: sqlite3.Connection, work: Work) -> Any:
+    try:
+        return work(connection)
+    except sqlite3.Error:
+        raise
     except Exception as error:
-        return error
-    if envelope is not None:
-        connection.execute(_WRITE, (*write.key, envelope))
-    return None
+        return _Failed(error)
 
 
-def _settle(done: asyncio.Future[None], outcome: Exception | None) -> None:
+def _settle(done: asyncio.Future[Any], outcome: Any) -> None:
     if done.cancelled():
         return
-    if outcome is None:
-        done.set_result(None)
+    if isinstance(outcome, _Failed):
+        done.set_exception(outcome.error)
     else:
-        done.set_exception(outcome)
-
-
-class _Connections:
-    """One connection a thread."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
-
-    def mine(self) -> sqlite3.Connection:
-        if not hasattr(self._local, "connection"):
-            self._local.connection = _connect(self._path)
-            self._all.append(self._local.connection)
-        connection: sqlite3.Connection = self._local.connection
-        return connection
-
-    def close(self) -> None:
-        for connection in self._all:
-            connection.close()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
-
-
-def _create(path: Path) -> None:
-    """Makes the file and its table, unless they are there. Changing to WAL does not wait for others, so this does."""
-    if not path.parent.is_dir():
-        raise StartError(
-            f"KV_STORE_PATH={path}: the folder {path.parent} does not exist; create it or mount the volume"
-        )
-    give_up_s = time.monotonic() + START_S
-    while True:
-        try:
-            with closing(_connect(path)) as connection:
-                mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-                connection.execute(_SCHEMA)
-        except sqlite3.Error as error:
-            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > give_up_s:
-                raise StartError(f"KV_STORE_PATH={path}: {error}; expected a file of this service, or none") from error
-            time.sleep(0.02)
-            continue
-        if mode != "wal":
-            raise StartError(f"KV_STORE_PATH={path}: the file system allows no write-ahead log; use a local disk")
-        return
+        done.set_result(outcome)
