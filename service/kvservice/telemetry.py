@@ -44,7 +44,17 @@ class Telemetry:
         )
         self._cache_reads = Counter("kv_cache_reads_total", "hit, miss or error.", ["outcome"], registry=registry)
         self._cache_writes = Counter(
-            "kv_cache_writes_total", "set, kept (the cache had it, or newer) or error.", ["outcome"], registry=registry
+            "kv_cache_writes_total",
+            "set, renewed (it had it), kept (it has a newer one), late (it lost its memory meanwhile) or error.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._fillings = Counter(
+            "kv_filling_total",
+            "Reads by what answered them: fresh (copy), stored, joined (a read of the store under way), leased (another "
+            "pod's), stale (copy). And suspect: of suspect keys; future and unreadable: copies ignored; early: refreshes.",
+            ["event"],
+            registry=registry,
         )
         self._suspects = Gauge("kv_cache_suspect_keys", "Keys whose cached copy may be old.", registry=registry)
         self.suspect_given_up = Counter(
@@ -94,6 +104,9 @@ class Telemetry:
     def cache_write(self, outcome: str) -> None:
         self._cache_writes.labels(outcome).inc()
 
+    def filling(self, event: str) -> None:
+        self._fillings.labels(event).inc()
+
     def watch_suspects(self, count: Callable[[], int]) -> None:
         self._suspects.set_function(count)
 
@@ -138,8 +151,10 @@ class Telemetry:
                     self._requests.labels(method, route, code)
         for outcome in ("hit", "miss", "error"):
             self._cache_reads.labels(outcome)
-        for outcome in ("set", "kept", "error"):
+        for outcome in ("set", "renewed", "kept", "late", "error"):
             self._cache_writes.labels(outcome)
+        for event in ("fresh", "stored", "joined", "leased", "stale", "suspect", "future", "unreadable", "early"):
+            self._fillings.labels(event)
         for op in ("read", "scan", "feed", "write"):
             self._store_s.labels(op)
             self._store_errors.labels(op)

@@ -1,111 +1,107 @@
-"""The region's cache in Valkey or Redis. Entries get in by set-if-newer only and leave by age only, so that a slow
-writer can neither overwrite a newer version nor bring back a deleted one.
+"""The region's cache in Valkey or Redis, over independent shards. Entries get in by set-if-newer only and leave by age
+only, so that a slow writer can neither overwrite a newer version nor bring back a deleted one; and what was read from
+the store before a shard lost its memory does not get in after.
 
-Each operation has one short timeout; a breaker keeps a dead cache from costing every request that time.
+All pods of a region must have the same shards: a pod with others fills and reads other copies. A shard that comes back
+to the list with what it had before brings copies as old as the time to live.
 """
 
-import asyncio
-import logging
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from time import monotonic
 from typing import cast
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
-
-from kvservice.cache.breaker import Breaker
-from kvservice.core.ports import Key
+from kvservice.cache.entry import EPOCH, FEED, copy_of, entry_name, lease_name, trailer
+from kvservice.cache.shard import Shard
+from kvservice.cache.shards import shard_name, shard_of
+from kvservice.core.envelope import NEVER_WRITTEN, version_of
+from kvservice.core.ports import Copy, Key
 from kvservice.errors import CacheUnavailable
 from kvservice.telemetry import Telemetry
 
-TIMEOUT_S = 0.05  # a cache that is slower than this does not help a read
-CONNECTIONS = 32  # callers beyond it wait their turn; that time is this pod's load, and not held against the cache
-
-# The versions are compared as two numbers: Lua compares strings by the server's locale, not by their bytes.
-_SET_IF_NEWER = """
-local there = redis.call('GETRANGE', KEYS[1], 0, 7)
-if #there == 8 then
-  local there_high, there_low = struct.unpack('>I4I4', there)
-  local high, low = struct.unpack('>I4I4', ARGV[1])
-  if there_high > high or (there_high == high and there_low >= low) then return 0 end
-end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-
-log = logging.getLogger(__name__)
+LEASE_MS = 1_000  # longer than nearly all reads of the store; after it the holder is taken for dead
+JITTER = 0.1  # of the time to live, at most: what was filled together does not get stale together
+NEGATIVE_S = 30.0  # at most: whatever another region writes is told to the cache, but that may be lost
+FEED_BYTES = 64 * 2**20  # of each shard, about; beyond it the oldest tenth goes
 
 
 class RedisCache:
-    """`ttl_s`: how long an entry is kept."""
+    """`ttl_s`: how long a copy is fresh. `stale_s`: how long beyond that it is kept. `random`: 0 <= x < 1."""
 
-    def __init__(self, url: str, ttl_s: float, telemetry: Telemetry) -> None:
-        pool = ConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-            driver_info=None,
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        )
-        self._redis = Redis.from_pool(pool)
-        self._set_if_newer = self._redis.register_script(_SET_IF_NEWER)
-        self._ttl_ms = int(ttl_s * 1000)
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        ttl_s: float,
+        stale_s: float,
+        telemetry: Telemetry,
+        now_us: Callable[[], int],
+        random: Callable[[], float],
+    ) -> None:
+        self._names = [shard_name(url) for url in urls]
+        self._shards = [Shard(url, str(number)) for number, url in enumerate(urls)]
+        self._ttl_s = ttl_s
+        self._stale_s = stale_s
         self._telemetry = telemetry
-        self._breaker = Breaker(time.monotonic)
-        self._turns = asyncio.Semaphore(CONNECTIONS)
+        self._now_us = now_us
+        self._random = random
 
-    async def get(self, key: Key) -> bytes | None:
+    async def get(self, key: Key) -> Copy | None:
+        name = entry_name(key)
+        shard = self._shard(name)
         try:
-            copy = await self._bounded(self._redis.get, _name(key))
+            entry = await shard.run(shard.redis.get, name)
         except CacheUnavailable:
             self._telemetry.cache_read("error")
             raise
-        self._telemetry.cache_read("miss" if copy is None else "hit")
-        return cast("bytes | None", copy)
+        self._telemetry.cache_read("miss" if entry is None else "hit")
+        return None if entry is None else copy_of(cast("bytes", entry), self._now_us())
 
-    async def offer(self, key: Key, envelope: bytes) -> None:
+    async def lease(self, key: Key) -> bool:
+        shard = self._shard(entry_name(key))
+        had, epoch = await shard.run(shard.lease, [lease_name(key), EPOCH, FEED], [LEASE_MS])
+        shard.learn(epoch)
+        return bool(had)
+
+    async def offer(self, key: Key, envelope: bytes, *, cost_s: float = 0.0, announce: bool = False) -> None:
+        """`cost_s` of 0: it was written, not read. Raises CacheUnavailable also if the shard has lost its memory since
+        the store was asked: ask again."""
+        shard = self._shard(entry_name(key))
         try:
-            put = await self._bounded(self._set_if_newer, [_name(key)], [envelope, self._ttl_ms])
+            outcome = await self._put(shard, key, envelope, cost_s, announce)
         except CacheUnavailable:
             self._telemetry.cache_write("error")
             raise
-        self._telemetry.cache_write("set" if put else "kept")
+        self._telemetry.cache_write(outcome)
+        if outcome == "late":
+            raise CacheUnavailable("the cache may have lost newer copies since the store was asked")
+
+    async def now_us(self) -> int | None:
+        for shard in self._shards:
+            with suppress(CacheUnavailable):
+                seconds, microseconds = await shard.run(shard.redis.time)
+                return int(seconds) * 1_000_000 + int(microseconds)
+        return None
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        for shard in self._shards:
+            await shard.redis.aclose()
 
-    async def _bounded(self, operation: Callable[..., Awaitable[object]], *arguments: object) -> object:
-        async with self._turns:
-            if not self._breaker.admits():
-                raise CacheUnavailable("the cache failed a moment ago and is left alone for now")
-            return await self._watched(operation, *arguments)
+    def _shard(self, name: bytes) -> Shard:
+        return self._shards[shard_of(name, self._names)]
 
-    async def _watched(self, operation: Callable[..., Awaitable[object]], *arguments: object) -> object:
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                answer = await operation(*arguments)
-        except ResponseError as error:  # it is alive and refuses, for want of memory, say
-            raise CacheUnavailable(str(error)) from error
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            self._note_failure(error)
-            raise CacheUnavailable(f"{type(error).__name__} {error}") from error
-        was_open = self._breaker.is_open
-        self._breaker.succeeded()
-        if was_open and not self._breaker.is_open:
-            log.info("cache_back")
-        return answer
+    async def _put(self, shard: Shard, key: Key, envelope: bytes, cost_s: float, announce: bool) -> str:
+        fresh_s = self._fresh_s(envelope)
+        keep_ms = max(round((fresh_s + self._stale_s) * 1e3), 1)
+        if cost_s >= self._ttl_s * (1 - JITTER) + self._stale_s:
+            return "late"  # a newer copy may have come and gone meanwhile
+        asked_in = shard.epoch_at(monotonic() - cost_s) if cost_s else b""
+        metadata = trailer(self._now_us() - round(cost_s * 1e6), fresh_s, cost_s)
+        arguments = [envelope, metadata, keep_ms, asked_in, int(announce), FEED_BYTES]
+        outcome, epoch = await shard.run(shard.set_if_newer, [entry_name(key), EPOCH, FEED], arguments)
+        shard.learn(epoch)
+        return str(outcome.decode())
 
-    def _note_failure(self, error: Exception) -> None:
-        was_open = self._breaker.is_open
-        self._breaker.failed()
-        if self._breaker.is_open and not was_open:
-            log.warning("cache_away", extra={"error": f"{type(error).__name__} {error}"})
-
-
-def _name(key: Key) -> bytes:
-    return f"kv:{key.namespace}:{key.id}".encode()
+    def _fresh_s(self, envelope: bytes) -> float:
+        ttl_s = min(self._ttl_s, NEGATIVE_S) if version_of(envelope) == NEVER_WRITTEN else self._ttl_s
+        return ttl_s * (1 - JITTER * self._random())
