@@ -26,8 +26,9 @@ class JsonLines(logging.Formatter):
 
 
 def start() -> None:
-    """For the whole process; uvicorn speaks up from warnings on."""
+    """For the whole process; uvicorn and httpx speak up from warnings on."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for library in ("uvicorn", "httpx"):
+        logging.getLogger(library).setLevel(logging.WARNING)
