@@ -89,8 +89,8 @@ class World:
             region.name: [Pod(2 * index + pod, self.chance.randint(-SKEW_US, SKEW_US)) for pod in range(2)]
             for index, region in enumerate(self.regions)
         }
-        span = size.operations * 4_000 // size.sessions
-        self.cuts = [(span // 4, span // 2), (span * 3 // 4, span * 4 // 5)]
+        span = size.operations * 2_000 // size.sessions  # about
+        self.cuts = [(span // 4, span // 2), (span * 3 // 4, span * 3 // 2)]
         self.operations: list[Operation] = []
         self.conflicts = 0
         self._left = size.operations
@@ -100,7 +100,7 @@ class World:
 
     def run(self) -> History:
         for index in range(self.size.sessions):
-            self.start(self.client(Session(f"s{index}", self.chance.choice(self.regions))))
+            self.start(self.client(Session(f"s{index}", self.regions[index % 2])))
         while self._queue:
             self.now, order, process = heappop(self._queue)
             delay = next(process, None)
