@@ -51,8 +51,8 @@ class Telemetry:
         )
         self._fillings = Counter(
             "kv_filling_total",
-            "Reads by what answered them: fresh (copy), stored, joined (a read of the store under way), leased (another "
-            "pod's), stale (copy). And suspect: of suspect keys; future and unreadable: copies ignored; early: refreshes.",
+            "Reads by what answered: fresh (copy), stored, joined (a store read under way), leased (another pod's), stale. "
+            "And suspect: reads of suspect keys; future, unreadable: copies ignored; early: refreshes begun.",
             ["event"],
             registry=registry,
         )
