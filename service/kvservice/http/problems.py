@@ -4,7 +4,9 @@ Each `type` has its section in docs/service-api.md.
 """
 
 import json
-from http import HTTPStatus
+from collections.abc import Mapping
+from math import ceil
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from starlette.responses import Response
@@ -25,86 +27,110 @@ class Kind(NamedTuple):
 
 
 UNKNOWN_ROUTE = Kind("unknown-route", 404, "There is nothing at this address")
-RECORD_NOT_FOUND = Kind("record-not-found", 404, "There is no such record")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The address does not take this method")
-PRECONDITION_FAILED = Kind("precondition-failed", 412, "The record is not in the state that the condition asks for")
-VALUE_TOO_LARGE = Kind("value-too-large", 413, "The value is longer than allowed")
-INVALID_REQUEST = Kind("invalid-request", 422, "The request breaks a rule")
+RECORD_NOT_FOUND = Kind("record-not-found", 404, "There is no such record")
 INTERNAL = Kind("internal", 500, "The service failed")
+
+INVALID_REQUEST = Kind("invalid-request", 422, "The request breaks a rule")
+INVALID_SESSION = Kind("invalid-session", 422, "The session token does not hold")
+IDEMPOTENCY_MISMATCH = Kind("idempotency-mismatch", 422, "The Idempotency-Key belongs to another request")
+UNAUTHENTICATED = Kind("unauthenticated", 401, "It is not known who asks")
+FORBIDDEN = Kind("forbidden", 403, "Who asks may not do this here")
+UNKNOWN_NAMESPACE = Kind("unknown-namespace", 404, "There is no such namespace")
+VALUE_TOO_LARGE = Kind("value-too-large", 413, "The value is longer than allowed")
+PRECONDITION_FAILED = Kind("precondition-failed", 412, "The record is not in the state that the condition asks for")
+WRONG_WRITE_MODE = Kind("wrong-write-mode", 409, "The namespace takes plain writes only")
+NOT_HOME = Kind("not-home", 421, "The namespace is written in another region")
+NOT_PATCHABLE = Kind("not-patchable", 409, "The record's value is no JSON")
+SESSION_NOT_SATISFIED = Kind("session-not-satisfied", 409, "This region is behind what the session has seen")
+RATE_LIMITED = Kind("rate-limited", 429, "The namespace's share is used up")
+DEADLINE_EXCEEDED = Kind("deadline-exceeded", 504, "The request's time is over")
+OUTCOME_UNKNOWN = Kind("outcome-unknown", 504, "Whether the write was done is not known")
 STORE_UNAVAILABLE = Kind("store-unavailable", 503, "The store cannot be reached")
 STORE_BUSY = Kind("store-busy", 503, "Too many requests wait for the store")
-CLOCK_SKEW = Kind("clock-skew", 503, "The clocks of the pods disagree")
+KEYS_UNAVAILABLE = Kind("keys-unavailable", 503, "The token cannot be checked now")
+OVERLOADED = Kind("overloaded", 503, "Too many requests are under way")
+CLOCK_SKEW = Kind("clock-skew", 503, "The clocks disagree")
 
-KINDS = (
-    UNKNOWN_ROUTE,
-    RECORD_NOT_FOUND,
-    METHOD_NOT_ALLOWED,
-    PRECONDITION_FAILED,
-    VALUE_TOO_LARGE,
-    INVALID_REQUEST,
-    INTERNAL,
-    STORE_UNAVAILABLE,
-    STORE_BUSY,
-    CLOCK_SKEW,
-)
+_BY_ERROR: dict[type[errors.KvError], Kind] = {
+    errors.InvalidRequest: INVALID_REQUEST,
+    errors.InvalidSession: INVALID_SESSION,
+    errors.IdempotencyMismatch: IDEMPOTENCY_MISMATCH,
+    errors.Unauthenticated: UNAUTHENTICATED,
+    errors.Forbidden: FORBIDDEN,
+    errors.UnknownNamespace: UNKNOWN_NAMESPACE,
+    errors.ValueTooLarge: VALUE_TOO_LARGE,
+    errors.PreconditionFailed: PRECONDITION_FAILED,
+    errors.WrongWriteMode: WRONG_WRITE_MODE,
+    errors.NotHome: NOT_HOME,
+    errors.NotPatchable: NOT_PATCHABLE,
+    errors.SessionNotSatisfied: SESSION_NOT_SATISFIED,
+    errors.RateLimited: RATE_LIMITED,
+    errors.DeadlineExceeded: DEADLINE_EXCEEDED,
+    errors.OutcomeUnknown: OUTCOME_UNKNOWN,
+    errors.StoreUnavailable: STORE_UNAVAILABLE,
+    errors.StoreBusy: STORE_BUSY,
+    errors.KeysUnavailable: KEYS_UNAVAILABLE,
+    errors.Overloaded: OVERLOADED,
+    errors.ClockSkew: CLOCK_SKEW,
+}
+KINDS = (UNKNOWN_ROUTE, METHOD_NOT_ALLOWED, RECORD_NOT_FOUND, INTERNAL, *_BY_ERROR.values())
 
 
-def problem(kind: Kind, detail: str, headers: dict[str, str] | None = None, **members: Any) -> Response:
-    body = {"type": TYPE_ROOT + kind.slug, "title": kind.title, "status": kind.status, "detail": detail, **members}
-    return Response(json.dumps(body), kind.status, headers, MEDIA_TYPE)
+class Problem(NamedTuple):
+    """`members`: beyond those that all problems have."""
+
+    kind: Kind
+    detail: str
+    members: Mapping[str, Any] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    def body(self) -> dict[str, Any]:
+        kind = self.kind
+        head = {"type": TYPE_ROOT + kind.slug, "title": kind.title, "status": kind.status, "detail": self.detail}
+        return {**head, **self.members}
+
+    def response(self) -> Response:
+        return Response(json.dumps(self.body()), self.kind.status, self.headers, MEDIA_TYPE)
 
 
-def internal() -> Response:
-    return problem(INTERNAL, "the cause is in this pod's log; try again")
+def internal() -> Problem:
+    return Problem(INTERNAL, "the cause is in this pod's log; try again")
 
 
-def unknown_route(path: str) -> Response:
-    return problem(UNKNOWN_ROUTE, f"{path!r} is no address of this service; records are at /v1/kv/{{namespace}}/{{id}}")
+def unknown_route(path: str) -> Problem:
+    known = "records are at /v1/kv/{namespace}/{id}, all addresses in /openapi.json"
+    return Problem(UNKNOWN_ROUTE, f"{path!r} is no address of this service; {known}")
 
 
-def of(error: errors.KvError) -> Response:
-    """The answer to an error of the service."""
-    text = str(error)
+def record_not_found(what: str) -> Problem:
+    return Problem(RECORD_NOT_FOUND, f"there is no record {what}")
+
+
+def of(error: errors.KvError) -> Problem:
+    """What to answer to an error of the service; raises it if it is none that a client should see."""
+    kind = next((_BY_ERROR[each] for each in type(error).__mro__ if each in _BY_ERROR), None)
+    if kind is None:
+        raise error
+    return Problem(kind, str(error), *_extras(error))
+
+
+def _extras(error: errors.KvError) -> tuple[dict[str, Any], dict[str, str]]:
+    """-> members, headers."""
     match error:
         case errors.PreconditionFailed(present=None):
-            return problem(PRECONDITION_FAILED, text, version=None)
+            return {"version": None}, {}
         case errors.PreconditionFailed(present=int(version)):
-            return problem(PRECONDITION_FAILED, text, {"etag": etag(version)}, version=str(version))
+            return {"version": str(version)}, {"etag": etag(version)}
+        case errors.NotHome(home=home):
+            return {"home": home}, {}
+        case errors.RateLimited(retry_after_s=seconds):
+            return {}, {"retry-after": str(max(1, ceil(seconds)))}
+        case errors.Unavailable():
+            return {}, AGAIN
+        case errors.Unauthenticated():
+            return {}, {"www-authenticate": "Bearer"}
         case errors.ValueTooLarge():
-            return problem(VALUE_TOO_LARGE, text, CLOSE)  # the rest of the body is not read
-        case errors.InvalidRequest():
-            return problem(INVALID_REQUEST, text)
-        case errors.StoreUnavailable():
-            return problem(STORE_UNAVAILABLE, text, AGAIN)
-        case errors.StoreBusy():
-            return problem(STORE_BUSY, text, AGAIN)
-        case errors.ClockSkew():
-            return problem(CLOCK_SKEW, text, AGAIN)
+            return {}, CLOSE  # the rest of the body is not read
         case _:
-            raise error
-
-
-def schema() -> dict[str, Any]:
-    """JSON schema of a problem, for OpenAPI."""
-    text = {"type": "string"}
-    version = {"type": ["string", "null"], "description": "precondition-failed: the present version"}
-    properties = {"type": {"type": "string", "format": "uri"}, "title": text, "detail": text}
-    return {
-        "type": "object",
-        "properties": {**properties, "status": {"type": "integer"}, "version": version},
-        "required": ["type", "title", "status", "detail"],
-    }
-
-
-def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of an OpenAPI operation for these problems."""
-    documented: dict[int | str, dict[str, Any]] = {}
-    for kind in kinds:
-        description = documented.get(kind.status, {}).get("description")
-        documented[kind.status] = {
-            "description": f"{description}; {kind.slug}"
-            if description
-            else f"{HTTPStatus(kind.status).phrase}: {kind.slug}",
-            "content": {MEDIA_TYPE: {"schema": schema()}},
-        }
-    return documented
+            return {}, {}
