@@ -3,9 +3,9 @@
 A version is max(now, highest version seen for the key + one step), so it grows with every write of a key even when the
 clock stands still or goes back. Kulkarni et al., "Logical Physical Clocks" (2014), with one number a key.
 
-The slot is a hash of the pod's name for now: two pods of one region may share it, and never tie, because the embedded
-store gives out versions inside its write transactions, one after the other. Stores without such transactions need slots
-that are leased.
+The slot is a hash of the pod's name, so two pods may share one. They could tie only in plain writes of one record in the
+same 256 microseconds, and a tie ends the same everywhere: see `kvservice.core.envelope`. Updates give out versions one
+after the other.
 """
 
 import time
@@ -29,12 +29,23 @@ def writer_slot(pod: str) -> int:
 
 
 class HybridClock:
-    def __init__(self, now_us: Callable[[], int], slot: int) -> None:
+    """`objection`: why no version may be made now, None if it may; see `kvservice.core.skew`."""
+
+    def __init__(
+        self, now_us: Callable[[], int], slot: int, objection: Callable[[], str | None] = lambda: None
+    ) -> None:
         self._now_us = now_us
         self._slot = slot
+        self._objection = objection
+
+    def now_us(self) -> int:
+        return self._now_us()
 
     def issue(self, highest: int) -> int:
-        """A version above `highest` (0: the key was never seen). Raises ClockSkew if it would be too far ahead."""
+        """A version above `highest` (0: the key was never seen). Raises ClockSkew if it would be too far ahead, or if
+        the clock is not to be trusted."""
+        if objection := self._objection():
+            raise ClockSkew(objection)
         now = self._now_us()
         version = max(now // STEP * STEP, highest // STEP * STEP + STEP) | self._slot
         if version > now + MAX_AHEAD_US:

@@ -19,15 +19,14 @@ follows whether two writes were concurrent (`kvservice.core.conflicts`). After t
 "Detection of Mutual Inconsistency in Distributed Systems" (1983), with the own entry being the version itself.
 """
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from struct import Struct
-from struct import error as StructError
 
 from kvservice.errors import EnvelopeError
 
-_HEAD = Struct(">QQBBB")
-_VERSION = Struct(">Q")
+_HEAD = struct.Struct(">QQBBB")
+_VERSION = struct.Struct(">Q")
 _TOMBSTONE, _SEEN = 1, 2
 MAX_CONTENT_TYPE_BYTES = 255
 NEVER_WRITTEN = 0
@@ -119,6 +118,6 @@ def _decode_seen(data: bytes, at: int) -> tuple[dict[str, int], int]:
             end = begin + data[at]
             seen[data[begin:end].decode()] = version_of(data[end : end + 8])
             at = end + 8
-    except (IndexError, UnicodeDecodeError, StructError) as error:
+    except (IndexError, UnicodeDecodeError, struct.error) as error:
         raise EnvelopeError(f"{len(data)} bytes end inside what the write had seen") from error
     return seen, at

@@ -1,101 +1,82 @@
-"""The use cases: read, write and delete a record, over the ports. Reads go to the cache first; a write is done when the
-store has it, and then offered to the cache."""
+"""The use cases, which `kvservice.http` calls: read, write, patch and delete a record, list the items of an id.
+
+Deadlines: what is not done by then is for the caller to cut; a write that has reached the store goes on, and is
+published. Only what can be answered better than by cutting ends by itself shortly before: a page, a wait for a session.
+"""
 
 from collections.abc import Callable
-from contextlib import suppress
-from typing import NamedTuple
 
-from kvservice.core.conditions import Conditions
-from kvservice.core.envelope import Envelope, decode, encode
-from kvservice.core.ports import Cache, Clock, Key, Store
+from kvservice.core.filling import Filling
+from kvservice.core.namespaces import Namespaces
+from kvservice.core.orders import Method, Order
+from kvservice.core.ports import Clock, Key, Store
+from kvservice.core.ranges import Listed, Ranges
+from kvservice.core.reads import Found, Reads
+from kvservice.core.request import Context
 from kvservice.core.suspects import Suspects
-from kvservice.errors import CacheUnavailable, EnvelopeError, PreconditionFailed
+from kvservice.core.writes import Writes, Written
 
-
-class Written(NamedTuple):
-    version: int
-    created: bool
+__all__ = ["Found", "Listed", "Records", "Written"]
 
 
 class Records:
-    """Errors of all methods: StoreUnavailable, StoreBusy."""
+    """`random`: 0 <= x < 1. Errors of all methods: UnknownNamespace, DeadlineExceeded (nothing was done), Unavailable."""
 
-    def __init__(self, *, store: Store, cache: Cache, clock: Clock, suspects: Suspects, region: str) -> None:
-        self._store = store
-        self._cache = cache
-        self._clock = clock
-        self._suspects = suspects
-        self._region = region
+    def __init__(
+        self,
+        *,
+        store: Store,
+        filling: Filling,
+        suspects: Suspects,
+        clock: Clock,
+        namespaces: Namespaces,
+        region: str,
+        max_value_bytes: int,
+        random: Callable[[], float],
+    ) -> None:
+        self._reads = Reads(
+            filling=filling,
+            clock=clock,
+            namespaces=namespaces,
+            region=region,
+            replicates=store.replicates,
+            random=random,
+        )
+        self._ranges = Ranges(store=store, clock=clock, namespaces=namespaces, random=random)
+        self._writes = Writes(
+            store=store,
+            filling=filling,
+            suspects=suspects,
+            clock=clock,
+            namespaces=namespaces,
+            region=region,
+            max_value_bytes=max_value_bytes,
+        )
 
-    async def read(self, namespace: str, record_id: str) -> Envelope | None:
-        """The record, None if there is none (any more)."""
-        key = Key(namespace, record_id)
-        envelope, refill = await self._cached(key)
-        if envelope is None:
-            stored = await self._store.read(key)
-            if stored is None:
-                return None
-            envelope = decode(stored)
-            if refill:
-                with suppress(CacheUnavailable):
-                    await self._cache.offer(key, stored)
-        return None if envelope.tombstone else envelope
+    async def read(self, key: Key, context: Context) -> Found | None:
+        """The record, None if there is none (any more); `context.session.is_satisfied` tells of that, too. Errors also:
+        SessionNotSatisfied."""
+        return await self._reads.read(key, context)
 
-    async def write(
-        self, namespace: str, record_id: str, payload: bytes, content_type: str, conditions: Conditions
-    ) -> Written:
-        """Errors: PreconditionFailed, InvalidRequest (a condition that cannot be read), ClockSkew."""
+    async def items(self, namespace: str, id_: str, *, prefix: str, after: str, limit: int, context: Context) -> Listed:
+        """At most `limit` records, and 1 MiB of values unless the first is larger, of those after `after`. Errors also:
+        SessionNotSatisfied."""
+        return await self._ranges.items(namespace, id_, prefix=prefix, after=after, limit=limit, context=context)
 
-        def seal(version: int) -> Envelope:
-            return Envelope(version, self._region, content_type, payload)
+    async def write(self, key: Key, payload: bytes, content_type: str, context: Context) -> Written:
+        """Errors also: ValueTooLarge, PreconditionFailed, WrongWriteMode, NotHome, IdempotencyMismatch, InvalidRequest
+        (a condition that cannot be read), OutcomeUnknown, ClockSkew."""
+        return await self._writes.write(Order(Method.PUT, key, payload, content_type), context)
 
-        version, replaced = await self._replace(Key(namespace, record_id), conditions, seal)
-        return Written(version, replaced is None)
+    async def patch(self, key: Key, patch: bytes, context: Context) -> Written:
+        """Merges JSON into what is there (RFC 7396), or makes the record from it. The content type stays, and the expiry
+        unless the request names a time to live. Errors also: those of `write`, NotPatchable."""
+        return await self._writes.write(Order(Method.PATCH, key, patch), context)
 
-    async def delete(self, namespace: str, record_id: str, conditions: Conditions) -> None:
-        """Leaves a tombstone, so that no older copy can come back. Deleting what is not there is no error, and does
-        nothing. Errors as `write`."""
+    async def delete(self, key: Key, context: Context) -> Written:
+        """Leaves a tombstone. Deleting what is not there is no error, and writes nothing. Errors as `write`."""
+        return await self._writes.write(Order(Method.DELETE, key), context)
 
-        def bury(version: int) -> Envelope:
-            return Envelope(version, self._region, "", b"", tombstone=True)
-
-        await self._replace(Key(namespace, record_id), conditions, bury)
-
-    async def _cached(self, key: Key) -> tuple[Envelope | None, bool]:
-        """-> the cached envelope, None for a miss and for a copy that must not be used: suspect, not readable, or from
-        the future; and whether the cache shall be offered what the store has."""
-        if key in self._suspects:
-            return None, False  # mending it is under way
-        try:
-            copy = await self._cache.get(key)
-            envelope = None if copy is None else decode(copy)
-        except CacheUnavailable:
-            return None, False
-        except EnvelopeError:
-            return None, True
-        return (envelope, True) if envelope and self._clock.accepts(envelope.version) else (None, True)
-
-    async def _replace(
-        self, key: Key, conditions: Conditions, make: Callable[[int], Envelope]
-    ) -> tuple[int, int | None]:
-        """-> the version now present, and the version of the record it replaced (None: there was none)."""
-        written: bytes | None = None
-        version = 0
-        live: int | None = None
-
-        def decide(stored: bytes | None) -> bytes | None:
-            nonlocal written, version, live
-            present = None if stored is None else decode(stored)
-            highest = 0 if present is None else present.version
-            live = None if present is None or present.tombstone else present.version
-            if not conditions.admit(live):
-                raise PreconditionFailed(live)
-            version = self._clock.issue(highest)
-            envelope = make(version)
-            written = None if envelope.tombstone and live is None else encode(envelope)
-            return written
-
-        await self._store.update(key, decide)
-        if written is not None:
-            await self._suspects.publish(key, written)
-        return version, live
+    async def close(self) -> None:
+        """Waits for writes under way. To be called before filling, cache and store are closed."""
+        await self._writes.close()

@@ -38,6 +38,10 @@ class Deadline:
         """Negative when it has passed."""
         return self.at_s - asyncio.get_running_loop().time()
 
+    def answer_by_s(self) -> float:
+        """When to stop, so that what there is by then can still be told: a fifth of the time left, at most 50 ms."""
+        return self.at_s - min(0.05, 0.2 * max(0.0, self.left_s()))
+
     def check(self) -> None:
         if self.left_s() <= 0:
             raise DeadlineExceeded("the deadline has passed before the request was begun; nothing was done")
