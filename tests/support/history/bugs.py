@@ -131,12 +131,12 @@ class SharedSlot(World):
         return max((EPOCH_US + self.now) // 1024 * 1024, highest + 1024)
 
 
-class EastAlwaysWins(World):
-    """Conflicts are resolved by the region's name."""
+class FirstWriterWins(World):
+    """Of concurrent writes the older wins, everywhere."""
 
     def newer(self, one: Envelope, other: Envelope) -> bool:
         if self.are_concurrent(one, other):
-            return one.region < other.region
+            return one.version < other.version
         return super().newer(one, other)
 
 
@@ -221,7 +221,7 @@ BUGS = [
     _bug(RefusedAndDone, Mode.CAS, Fault.FAILED_VISIBLE),
     _bug(FailedAndDone, Mode.LWW, Fault.FAILED_VISIBLE),
     _bug(SharedSlot, Mode.LWW, Fault.DUPLICATE_VERSION),
-    _bug(EastAlwaysWins, Mode.LWW, Fault.WRONG_WINNER),
+    _bug(FirstWriterWins, Mode.LWW, Fault.WRONG_WINNER),
     _bug(DeleteOnWrite, Mode.LWW, Fault.STALE_READ, Fault.WENT_BACK, Fault.RESURRECTED),
     _bug(TokenIgnoredElsewhere, Mode.LWW, Fault.STALE_READ, Fault.WENT_BACK),
     _bug(QuorumOfOne, Mode.LWW, Fault.STALE_QUORUM),

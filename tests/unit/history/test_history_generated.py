@@ -27,9 +27,9 @@ def test_valid_histories_raise_no_alarm(mode: Mode, counted: Any) -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.world.__name__}-{bug.mode}")
 def test_each_seeded_bug_is_found(bug: Bug, counted: Any) -> None:
-    seeds = counted(short=3, full=20)
+    seeds = counted(short=2, full=20)
     found = [
-        {each.fault for each in check(bug.world(seed, bug.mode, Size(2000, 10, 12)).run())} for seed in range(seeds)
+        {each.fault for each in check(bug.world(seed, bug.mode, Size(4000, 20, 40)).run())} for seed in range(seeds)
     ]
 
     assert [seed for seed, faults in enumerate(found) if not faults & bug.faults] == []
