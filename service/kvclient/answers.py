@@ -3,7 +3,7 @@
 import json
 import re
 from base64 import b64decode
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -153,26 +153,16 @@ def _rejected(status: int, problem: dict[str, Any], detail: str, after_s: float 
 
 
 def head(response: httpx.Response, region: str) -> Head:
-    return Head(
-        content_type=response.headers.get("content-type", OCTETS),
-        version=_version_of_record(response),
-        region=region,
-        age_s=_whole(response, "age"),
-        stale_s=_whole(response, "kv-stale"),
-        ttl_s=_whole(response, "kv-ttl"),
-        session_satisfied=_is_satisfied(response),
-    )
+    return Head(**_described(response), **_about(response, region))
 
 
 def record(response: httpx.Response, region: str) -> Record:
-    read = head(response, region)
-    return Record(**{each.name: getattr(read, each.name) for each in fields(Head)}, value=response.content)
+    return Record(**_described(response), **_about(response, region), value=response.content)
 
 
 def unchanged(known: Record, response: httpx.Response, region: str) -> Record:
     """The known record, as a 304 confirms it."""
-    age_s, stale_s = _whole(response, "age"), _whole(response, "kv-stale")
-    return replace(known, region=region, age_s=age_s, stale_s=stale_s, session_satisfied=_is_satisfied(response))
+    return replace(known, **_about(response, region))
 
 
 def written(response: httpx.Response) -> Written:
@@ -191,20 +181,28 @@ def items(response: httpx.Response) -> tuple[list[Item], str]:
 
 
 def records_read(response: httpx.Response, region: str) -> list[Record | errors.KvClientError | None]:
-    return [_one_read(result, response, region) for result in _json(response)["results"]]
+    return [_one_read(result, region) for result in _json(response)["results"]]
 
 
-def _one_read(result: dict[str, Any], response: httpx.Response, region: str) -> Record | errors.KvClientError | None:
+def _one_read(result: dict[str, Any], region: str) -> Record | errors.KvClientError | None:
     if result["status"] == 200:
         return Record(
             content_type=result["contentType"],
             version=int(result["version"]),
             region=region,
-            session_satisfied=_is_satisfied(response),
+            age_s=result.get("ageS"),
+            stale_s=result.get("staleS"),
+            ttl_s=result.get("ttlS"),
+            session_satisfied=result.get("sessionSatisfied", True),
             value=b64decode(result["value"]),
         )
     problem = result.get("problem", {})
     return None if _slug(problem) == "record-not-found" else _one_error(result["status"], problem, None)
+
+
+def is_too_large(result: Record | errors.KvClientError | None) -> bool:
+    """Whether the value is there, but had no room among the others."""
+    return isinstance(result, errors.Rejected) and result.status == 413
 
 
 def records_written(response: httpx.Response, key: str) -> list[Written | errors.KvClientError]:
@@ -240,11 +238,21 @@ def _version(tag: str | None) -> int | None:
     return int(digits) if digits.isdecimal() else None
 
 
-def _version_of_record(response: httpx.Response) -> int:
+def _described(response: httpx.Response) -> dict[str, Any]:
     version = _version(response.headers.get("etag"))
     if version is None:
         raise rejection(response)
-    return version
+    return {"content_type": response.headers.get("content-type", OCTETS), "version": version}
+
+
+def _about(response: httpx.Response, region: str) -> dict[str, Any]:
+    return {
+        "region": region,
+        "age_s": _whole(response, "age"),
+        "stale_s": _whole(response, "kv-stale"),
+        "ttl_s": _whole(response, "kv-ttl"),
+        "session_satisfied": response.headers.get("kv-session-satisfied") != "no",
+    }
 
 
 def _json(response: httpx.Response) -> Any:
@@ -256,8 +264,4 @@ def _json(response: httpx.Response) -> Any:
 
 def _whole(response: httpx.Response, header: str) -> int | None:
     said = response.headers.get(header, "")
-    return int(float(said)) if re.fullmatch(r"\d+(\.\d+)?", said) else None
-
-
-def _is_satisfied(response: httpx.Response) -> bool:
-    return bool(response.headers.get("kv-session-satisfied") != "no")
+    return int(said) if said.isdecimal() else None

@@ -3,18 +3,17 @@
 import json
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from kvclient.records import Delete, Key, Patch, Put, Write
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
-BATCH = 100  # what the service takes at once
+BATCH, BATCH_BYTES = 100, 8 * 2**20 - 64  # what the service takes at once
 Headers = dict[str, str]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +110,6 @@ def patch_body(patch: Any) -> bytes:
     return json.dumps(patch, separators=(",", ":")).encode()
 
 
-def chunks(of: Iterable[T]) -> list[list[T]]:
-    """Of BATCH each, but for the last."""
-    every = list(of)
-    return [every[at : at + BATCH] for at in range(0, len(every), BATCH)]
-
-
 def distinct(writes: Iterable[Write]) -> list[Write]:
     every = list(writes)
     seen = Counter(Key(write.id, write.item) for write in every)
@@ -125,12 +118,32 @@ def distinct(writes: Iterable[Write]) -> list[Write]:
     return every
 
 
-def batch_get_body(keys: Iterable[Key]) -> bytes:
-    return json.dumps({"keys": [_named(key.id, key.item) for key in keys]}).encode()
+def batch_get_bodies(keys: Iterable[Key]) -> Iterator[tuple[bytes, int]]:
+    """-> bodies, and how many keys are in each."""
+    return _bodies("keys", [_named(key.id, key.item) for key in keys])
 
 
-def batch_write_body(writes: Iterable[Write]) -> bytes:
-    return json.dumps({"writes": [_written(write) for write in writes]}).encode()
+def batch_write_bodies(writes: Iterable[Write]) -> Iterator[tuple[bytes, int]]:
+    """-> bodies, and how many writes are in each."""
+    return _bodies("writes", [_written(write) for write in writes])
+
+
+def _bodies(name: str, entries: list[dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
+    """As few as the service's limits allow. An entry that is too large alone is sent alone, for the service to say."""
+    part: list[str] = []
+    size = 0
+    for text in (json.dumps(entry) for entry in entries):
+        if part and (len(part) == BATCH or size + len(text) > BATCH_BYTES):
+            yield _body(name, part)
+            part, size = [], 0
+        part.append(text)
+        size += len(text) + 2
+    if part:
+        yield _body(name, part)
+
+
+def _body(name: str, entries: list[str]) -> tuple[bytes, int]:
+    return f'{{"{name}": [{", ".join(entries)}]}}'.encode(), len(entries)
 
 
 def _named(id_: str, item: str) -> dict[str, Any]:
@@ -144,7 +157,7 @@ def _written(write: Write) -> dict[str, Any]:
             own = {"op": "put", "value": _base64(checked(write.value)), "contentType": write.content_type}
             conditions = {"ttlS": write.ttl_s, "ifNoneMatch": "*" if write.create_only else None}
         case Patch():
-            own = {"op": "patch", "value": _base64(patch_body(write.patch)), "contentType": MERGE_PATCH}
+            own = {"op": "patch", "value": _base64(patch_body(write.patch))}
             conditions = {"ttlS": write.ttl_s}
         case Delete():
             own, conditions = {"op": "delete"}, {}

@@ -52,7 +52,10 @@ class AsyncRecords:
         travelled again, if it is still the present one."""
         path = calls.record_path(namespace, id_, item)
         headers = {} if known is None else calls.unless(known.version)
-        answer = await self._send(self._read("read", "GET", path, namespace, headers, options))
+        return await self._got(self._read("read", "GET", path, namespace, headers, options), known)
+
+    async def _got(self, call: Call, known: Record | None) -> Record | None:
+        answer = await self._send(call)
         if answers.is_absent(answer.response):
             return None
         if known is not None and answer.response.status_code == 304:
@@ -144,23 +147,34 @@ class AsyncRecords:
         self, namespace: str, keys: Iterable[str | Key], **options: Unpack[ReadOptions]
     ) -> list[Record | KvClientError | None]:
         """For each key, in order, what `get` would have returned or raised. A key is an id, or `Key(id, item)`."""
-        chunks = calls.chunks(Key(key) if isinstance(key, str) else key for key in keys)
+        named = [Key(key) if isinstance(key, str) else key for key in keys]
         path = calls.batch_path(namespace, "batchGet")
-        first = self._read("batchGet", "POST", path, namespace, calls.typed(calls.JSON), options)
-        batches = [(replace(first, body=calls.batch_get_body(chunk)), len(chunk)) for chunk in chunks]
-        return await self._each(batches, lambda answer, _: answers.records_read(answer.response, answer.region))
+        call = self._read("batchGet", "POST", path, namespace, calls.typed(calls.JSON), options)
+        batches = [(replace(call, body=body), size) for body, size in calls.batch_get_bodies(named)]
+        results = await self._each(batches, lambda answer, _: answers.records_read(answer.response, answer.region))
+        return [
+            await self._alone(call, key) if answers.is_too_large(result) else result
+            for key, result in zip(named, results, strict=True)
+        ]
+
+    async def _alone(self, batch: Call, key: Key) -> Record | KvClientError | None:
+        """A record for which there was no room in the batch's answer."""
+        try:
+            path = calls.record_path(batch.namespace, key.id, key.item)
+            return await self._got(replace(batch, kind="read", method="GET", path=path), None)
+        except KvClientError as error:
+            return error
 
     async def write_many(
         self, namespace: str, writes: Iterable[Write], **options: Unpack[WriteOptions]
     ) -> list[Written | KvClientError]:
         """For each write (`Put`, `Patch`, `Delete`), in order, what it would have returned or raised. They are done
         side by side, so each record may be written once only. Raises ValueError if one is there twice."""
-        chunks = calls.chunks(calls.distinct(writes))
         path = calls.batch_path(namespace, "batchWrite")
-        first = self._write("batchWrite", "POST", path, namespace, calls.typed(calls.JSON), b"", options)
+        call = self._write("batchWrite", "POST", path, namespace, calls.typed(calls.JSON), b"", options)
         batches = [
-            (replace(first, body=calls.batch_write_body(chunk), key=f"{first.key}.{number}"), len(chunk))
-            for number, chunk in enumerate(chunks)
+            (replace(call, body=body, key=f"{call.key}.{number}"), size)
+            for number, (body, size) in enumerate(calls.batch_write_bodies(calls.distinct(writes)))
         ]
         return await self._each(batches, lambda answer, call: answers.records_written(answer.response, call.key or ""))
 
