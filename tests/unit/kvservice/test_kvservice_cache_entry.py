@@ -45,7 +45,8 @@ def test_a_copy_from_a_pod_whose_clock_is_ahead_is_new() -> None:
 def test_more_than_fits_is_cut() -> None:
     copy = copy_of(trailer(0, 1e9, 1e9) + b"\0", 0)
 
-    assert (copy.fresh_s, copy.cost_s) == (pytest.approx(2**32 / 1e3), pytest.approx(2**32 / 1e6))
+    assert copy.fresh_s == pytest.approx(2**32 / 1e3)
+    assert copy.cost_s == pytest.approx(2**32 / 1e6)
 
 
 @pytest.mark.parametrize("entry", [b"", b"x" * 16])
