@@ -1,0 +1,176 @@
+"""The driver as coroutines: prepared statements, how each is sent, and what its failures mean.
+
+The driver does its I/O in one thread of its own, from where answers are handed to the event loop; no other thread takes
+part, nothing here blocks.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import Enum
+from typing import Any
+
+from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, RequestValidationException, Timeout
+from cassandra import Unavailable as TooFewReplicas
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.connection import ConnectionException
+from cassandra.policies import (
+    ConstantSpeculativeExecutionPolicy,
+    DCAwareRoundRobinPolicy,
+    FallthroughRetryPolicy,
+    TokenAwarePolicy,
+)
+from cassandra.protocol import ErrorMessage
+from cassandra.query import PreparedStatement, tuple_factory
+
+from kvservice.cassandra import Nodes, connect
+from kvservice.errors import StartError, StoreUnavailable
+
+ATTEMPT_S = 3.0  # for one request, the driver's own failover to other nodes included
+ATTEMPTS = 3  # of what may be repeated, when no answer came
+HEDGE_S = 0.1  # a node that has not answered by then may be gone: another one is asked, too
+
+Rows = list[tuple[Any, ...]]
+
+# Never INSERT: it also leaves a marker that outlives an expired cell, and the row would be there without its value. So
+# "never written" and "expired" are the same to a condition: null.
+_STATEMENTS = {
+    "read": "SELECT envelope FROM record WHERE namespace = ? AND id = ? AND item = ?",
+    "present": "SELECT item, envelope, receipt FROM record WHERE namespace = ? AND id = ? AND item IN (?, ?)",
+    "scan": "SELECT item, envelope FROM record WHERE namespace = ? AND id = ? AND item >= ? LIMIT ?",
+    "scan_below": "SELECT item, envelope FROM record WHERE namespace = ? AND id = ? AND item >= ? AND item < ? LIMIT ?",
+    "now": "SELECT toUnixTimestamp(now()) FROM system.local",
+    "put": """UPDATE record USING TIMESTAMP ? AND TTL ? SET envelope = ? WHERE namespace = ? AND id = ? AND item = ?""",
+    "swap": """UPDATE record USING TTL ? SET envelope = ? WHERE namespace = ? AND id = ? AND item = ?
+        IF envelope = ?""",
+    "swap_receipt": """UPDATE record USING TTL 86400 SET receipt = ? WHERE namespace = ? AND id = ? AND item = ?
+        IF receipt = ?""",
+}
+_STATEMENTS["swap_both"] = f"BEGIN BATCH {_STATEMENTS['swap']}; {_STATEMENTS['swap_receipt']}; APPLY BATCH"
+_FAILURES = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage)
+_REFUSALS = (TooFewReplicas, NoHostAvailable, RequestValidationException)  # of the failures: nothing was begun
+
+
+class How(Enum):
+    QUORUM = EXEC_PROFILE_DEFAULT
+    ONE = "one"
+    SERIAL = "serial"
+    CONDITIONAL = "conditional"
+    """Never sent twice by the driver: who sent it must know of each time."""
+
+
+class AnswerLost(StoreUnavailable):
+    """What was asked may have happened, or may yet."""
+
+
+class Requests:
+    def __init__(self, cluster: Cluster, session: Session, statements: dict[str, PreparedStatement]) -> None:
+        self._cluster = cluster
+        self._session = session
+        self._statements = statements
+
+    @classmethod
+    async def connect(cls, nodes: Nodes, keyspace: str, *, patience_s: float) -> "Requests":
+        """Raises StartError."""
+        cluster, session = await connect(nodes, _profiles(nodes.datacenter), patience_s=patience_s)
+        session.use_client_timestamp = False  # plain writes say theirs, conditional ones must not have any
+        try:
+            return cls(cluster, session, await asyncio.to_thread(_prepare, session, keyspace))
+        except BaseException:
+            await asyncio.to_thread(cluster.shutdown)
+            raise
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._cluster.shutdown)
+
+    async def repeat(self, name: str, values: Sequence[object], how: How = How.QUORUM) -> Rows:
+        """For what is the same when it is done twice."""
+        for _ in range(ATTEMPTS - 1):
+            with suppress(AnswerLost):
+                return await self.once(name, values, how)
+        return await self.once(name, values, how)
+
+    async def once(self, name: str, values: Sequence[object], how: How) -> Rows:
+        """Raises StoreUnavailable if nothing was begun, AnswerLost if nobody can tell."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Rows] = loop.create_future()
+
+        def settle(rows: Rows | None, error: Exception | None = None) -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(_settle, answer, rows, error)
+
+        response = self._session.execute_async(self._statements[name], values, execution_profile=how.value)
+        response.add_callbacks(settle, lambda error: settle(None, error))
+        try:
+            return await answer
+        except _REFUSALS as error:
+            raise StoreUnavailable(f"the store refuses: {_brief(error)}; try again") from error
+        except _FAILURES as error:
+            raise AnswerLost(f"the store does not answer: {_brief(error)}; try again") from error
+
+
+def _profiles(datacenter: str) -> dict[object, ExecutionProfile]:
+    local = DCAwareRoundRobinPolicy(local_dc=datacenter)
+    any_replica = TokenAwarePolicy(local, shuffle_replicas=True)
+    first_replica = TokenAwarePolicy(local)  # transactions of one partition disturb each other least in one coordinator
+
+    def profile(consistency: int, balancing: TokenAwarePolicy, **others: object) -> ExecutionProfile:
+        return ExecutionProfile(
+            load_balancing_policy=balancing,
+            consistency_level=consistency,
+            serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
+            request_timeout=ATTEMPT_S,
+            row_factory=tuple_factory,  # the default one makes a class a result
+            **others,
+        )
+
+    hedged = {"speculative_execution_policy": ConstantSpeculativeExecutionPolicy(HEDGE_S, 1)}
+    return {
+        How.QUORUM.value: profile(ConsistencyLevel.LOCAL_QUORUM, any_replica, **hedged),
+        How.ONE.value: profile(ConsistencyLevel.LOCAL_ONE, any_replica, **hedged),
+        How.SERIAL.value: profile(ConsistencyLevel.LOCAL_SERIAL, first_replica),
+        How.CONDITIONAL.value: profile(
+            ConsistencyLevel.LOCAL_QUORUM, first_replica, retry_policy=FallthroughRetryPolicy()
+        ),
+    }
+
+
+def _prepare(session: Session, keyspace: str) -> dict[str, PreparedStatement]:
+    try:
+        session.set_keyspace(keyspace)
+        statements = {name: session.prepare(text) for name, text in _STATEMENTS.items()}
+    except RequestValidationException as error:
+        raise StartError(
+            f"Cassandra has no tables of this build in keyspace {keyspace!r} ({_brief(error)}); "
+            "run `kvservice migrate` with the same KV_CASSANDRA_* first"
+        ) from None
+    except _FAILURES as error:
+        raise StartError(f"Cassandra takes no statements: {_brief(error)}; look at its log, then start again") from None
+    for name, statement in statements.items():
+        statement.is_idempotent = not name.startswith("swap")
+    return statements
+
+
+def _settle(answer: asyncio.Future[Rows], rows: Rows | None, error: Exception | None) -> None:
+    if answer.done():  # cancelled; or two nodes were asked, and this is the second
+        return
+    if error is None:
+        answer.set_result(rows or [])
+    else:
+        answer.set_exception(error)
+
+
+def _brief(error: Exception) -> str:
+    match error:
+        case TooFewReplicas():
+            return f"{error.alive_replicas} of the {error.required_replicas} copies needed are up"
+        case Timeout():
+            return f"{error.received_responses} of the {error.required_responses} copies needed answered in time"
+        case OperationTimedOut():
+            return f"nothing came for {ATTEMPT_S:g} s"
+        case NoHostAvailable():
+            return "no node of the datacenter takes requests"
+        case ErrorMessage():
+            return str(error.message)
+        case _:
+            return str(error).partition("\n")[0]
