@@ -36,9 +36,10 @@ check: .venv/ready ## Format, lint, types, import contracts, generated files
 format: .venv/ready ## Format the code and mend what the linter can
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
-generate: .venv/ready ## Write the generated files anew (CRD, API reference)
+generate: .venv/ready ## Write the generated files anew (CRD, API reference, OpenAPI)
 	@$(BIN)/python -m kvoperator.api.crd > crds/kvclusters.kvcluster.dev.yaml
 	@$(BIN)/python -m kvoperator.api.reference > docs/api.md
+	@$(BIN)/python -m kvservice.http.openapi > docs/openapi.json
 
 lock: .venv/ready ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o requirements.lock

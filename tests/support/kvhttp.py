@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from kvservice.core.admission import Admission
+from fastapi import FastAPI
 
+from kvservice.core.admission import Admission
 from kvservice.core.envelope import Envelope
 from kvservice.core.namespaces import Namespace, Namespaces
 from kvservice.core.ports import FeedPage, Key
@@ -91,7 +92,12 @@ class Service:
         self.is_draining = False
 
     def serve(self, *namespaces: Namespace, auth: AuthFile | None = None, **settings: Any) -> httpx.AsyncClient:
-        """-> a client of an application with these namespaces, by default any, and with settings other than usual."""
+        """-> a client of `app`, as it is served."""
+        app = Outermost(self.app(*namespaces, auth=auth, **settings), self.telemetry, lambda: self.is_draining)
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://pod")
+
+    def app(self, *namespaces: Namespace, auth: AuthFile | None = None, **settings: Any) -> FastAPI:
+        """With these namespaces, by default any, and with settings other than usual."""
         now_s = asyncio.get_running_loop().time
         parts: dict[str, Any] = {
             "records": self.records,
@@ -107,8 +113,7 @@ class Service:
             "now_us": lambda: NOW_US,
             "version": "v",
         }
-        app = Outermost(create_app(**{**parts, **settings}), self.telemetry, lambda: self.is_draining)
-        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://pod")
+        return create_app(**{**parts, **settings})
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
