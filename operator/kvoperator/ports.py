@@ -27,13 +27,15 @@ KVCLUSTER = Kind(f"{GROUP}/{VERSION}", KIND, PLURAL)
 CHILDREN = (
     Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
     Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    Kind("batch/v1", "Job", "jobs"),
     Kind("apps/v1", "Deployment", "deployments"),
     Kind("v1", "Service", "services"),
     Kind("v1", "ConfigMap", "configmaps"),
     Kind("apps/v1", "StatefulSet", "statefulsets"),
     Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
 )
-KINDS = {kind.name: kind for kind in (KVCLUSTER, *CHILDREN)}
+KINDS = {kind.name: kind for kind in (KVCLUSTER, *CHILDREN)}  # those that are watched
+SECRET = Kind("v1", "Secret", "secrets")  # made, never read: to watch one is the right to read all
 
 
 class KubeApi(Protocol):
@@ -44,6 +46,9 @@ class KubeApi(Protocol):
 
     async def apply(self, wanted: Object, *, force: bool = False) -> Object:
         """Server-side apply as `kvoperator`; what the server now has. Applying the same again changes nothing."""
+
+    async def create(self, wanted: Object) -> None:
+        """Makes it; one of its name that is there stays as it is, unseen."""
 
     async def delete(self, observed: Object) -> None:
         """That very object (by uid), in the background; it is no error if it is gone."""

@@ -60,6 +60,48 @@ def test_a_volume_does_not_shrink(kubectl: Kubectl, demo: str) -> None:
     assert "1023Mi is smaller than 1Gi, which it was: a volume may grow, never shrink" in answer.stderr
 
 
+@pytest.fixture
+def on_cassandra(kubectl: Kubectl) -> Iterator[str]:
+    """A KVCluster with storage.cassandra, created."""
+    kubectl("create", "-f", str(GOOD / "cassandra.yaml")).check_returncode()
+    yield "kvcluster/demo"
+    kubectl("delete", "kvcluster/demo").check_returncode()
+
+
+KEPT = "the copies there are would not follow by themselves"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"storage": {"cassandra": None, "embedded": {}}},
+            "cassandra cannot become embedded: the records would be left",
+        ),
+        ({"storage": {"cassandra": {"nodesPerRegion": 7}}}, "7 is not 6, which it was: data would have to move"),
+        ({"storage": {"cassandra": {"replicationFactor": 5}}}, f"5 is not 3, which it was: {KEPT}"),
+        ({"storage": {"cassandra": {"size": "201Gi"}}}, "201Gi is not 200Gi, which it was: a StatefulSet keeps"),
+        (
+            {"regions": [{"name": name, "zones": ["a"]} for name in ("eu-west", "us-east", "ap-south")]},
+            "region ap-south",
+        ),
+    ],
+    ids=["kind", "nodes", "copies", "size", "region"],
+)
+def test_what_cassandra_could_not_follow_is_refused(
+    kubectl: Kubectl, on_cassandra: str, change: dict[str, Any], said: str
+) -> None:
+    answer = kubectl("patch", on_cassandra, "--type=merge", "--dry-run=server", "-p", json.dumps({"spec": change}))
+    assert said in answer.stderr
+
+
+def test_memory_image_and_a_region_less_are_no_trouble(kubectl: Kubectl, on_cassandra: str) -> None:
+    cassandra = {"memory": "8Gi", "image": "cassandra:5.0.1"}
+    fewer = {"storage": {"cassandra": cassandra}, "regions": [{"name": "eu-west", "zones": ["a"]}]}
+    answer = kubectl("patch", on_cassandra, "--type=merge", "--dry-run=server", "-p", json.dumps({"spec": fewer}))
+    assert answer.returncode == 0, answer.stderr
+
+
 def resize(kubectl: Kubectl, name: str, size: str) -> subprocess.CompletedProcess[str]:
     patch = {"spec": {"storage": {"embedded": {"size": size}}}}
     return kubectl("patch", name, "--type=merge", "--dry-run=server", "-p", json.dumps(patch))
@@ -67,7 +109,7 @@ def resize(kubectl: Kubectl, name: str, size: str) -> subprocess.CompletedProces
 
 def full_status() -> KVClusterStatus:
     """A status with every field set, numbers and times at their awkward ends."""
-    revision = Revision(name="a1b2c3", image="kvservice:1.0.0", config={"KV_PORT": "8080"})
+    revision = Revision(name="a1b2c3", image="kvservice:1.0.0", config={"KV_PORT": "8080"}, secrets={"auth": "who"})
     verdict = Verdict(
         region="eu-west",
         gate="latency",

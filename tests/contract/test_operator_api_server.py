@@ -1,6 +1,7 @@
 """The operator's shell against a real API server: what it takes, what it answers, what it need not be told twice."""
 
 import asyncio
+import base64
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -70,12 +71,18 @@ async def shop(api: Api, namespace: str) -> Object:
     return await api.apply(wanted, manager="kubectl")
 
 
-@pytest.fixture
-def wanted(shop: Object) -> list[Object]:
-    cluster = _cluster(shop)
+@pytest.fixture(
+    params=[{"embedded": {"size": "1024Mi"}}, {"cassandra": {"size": "1024Mi"}}], ids=["embedded", "cassandra"]
+)
+def wanted(shop: Object, request: pytest.FixtureRequest) -> list[Object]:
+    """All that can be wanted of a region, and what the regions share."""
+    other = {"name": "us-east", "zones": ["a"]}
+    changed = {"storage": request.param, "regions": [REGION, other], "auth": {"secretName": "who"}}
+    cluster = _cluster(shop | {"spec": shop["spec"] | changed})
     first = revision(cluster.spec)
     plan = RegionPlan(replicas={first.name: 2}, weights={first.name: 100})
-    return manifests.region(cluster, cluster.spec.regions[0], plan, {first.name: first})
+    shared = manifests.migrations(cluster, {first.name: first})
+    return [*shared, *manifests.region(cluster, cluster.spec.regions[0], plan, {first.name: first})]
 
 
 def _cluster(shop: Object) -> Cluster:
@@ -116,6 +123,7 @@ async def _writes(control_plane: ClusterState, api: Api, namespace: str, *, sinc
         if one["user"]["username"] == "admin"  # so the reconciler logs in here; the controllers write, too
         and f"/{namespace}/" in one["requestURI"]
         and marker not in one["requestURI"]
+        and one["responseStatus"]["code"] < 400  # what was refused has written nothing
         and datetime.fromisoformat(one["requestReceivedTimestamp"]) >= since
     ]
 
@@ -129,18 +137,23 @@ async def test_every_object_is_taken_as_it_is_and_compares_equal_to_what_was_wan
 ) -> None:
     answers = [await kube.apply(one) for one in wanted]
 
-    assert {one["kind"] for one in wanted} == set(KINDS) - {KVCLUSTER.name}
+    by_storage = {"PersistentVolumeClaim", "Job"}
+    assert {one["kind"] for one in wanted} | by_storage == set(KINDS) - {KVCLUSTER.name}
     assert [drift(one, answer) for one, answer in zip(wanted, answers, strict=True)] == [None] * len(wanted)
 
 
 async def test_pods_of_the_operators_making_pass_the_restricted_standard(
     api: Api, kube: Kubernetes, wanted: list[Object]
 ) -> None:
-    for kind in ("Deployment", "StatefulSet"):
-        template = _of(kind, wanted)["spec"]["template"]
-        namespace = wanted[0]["metadata"]["namespace"]
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": kind.lower(), **template["metadata"]}}
-        pod["spec"] = template["spec"] | {"serviceAccountName": "default"}
+    for one in wanted:
+        if "template" not in one.get("spec", {}):
+            continue
+        template, metadata = one["spec"]["template"], one["metadata"]
+        namespace = metadata["namespace"]
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": metadata["name"], **template["metadata"]}}
+        claims = [claim["metadata"]["name"] for claim in one["spec"].get("volumeClaimTemplates", [])]
+        volumes = [*template["spec"].get("volumes", []), *({"name": name, "emptyDir": {}} for name in claims)]
+        pod["spec"] = template["spec"] | {"serviceAccountName": "default", "volumes": volumes}
         account = {
             "apiVersion": "v1",
             "kind": "ServiceAccount",
@@ -234,10 +247,8 @@ async def test_a_conflict_stalls_the_cluster_with_field_and_manager_and_the_rest
     stalled = next(one for one in status["conditions"] if one["type"] == "Stalled")
     assert (again.failed, stalled["status"], stalled["reason"]) == (True, "True", "FieldConflict")
     assert ".spec.maxUnavailable belongs to argocd" in stalled["message"]
-    assert {one["kind"] for one in mirror.children((namespace, "shop"))} == set(KINDS) - {
-        KVCLUSTER.name,
-        "PodDisruptionBudget",
-    }
+    unseen = {KVCLUSTER.name, "PodDisruptionBudget", "Job"}
+    assert {one["kind"] for one in mirror.children((namespace, "shop"))} == set(KINDS) - unseen
 
 
 async def test_an_unknown_field_is_refused_for_good(kube: Kubernetes, wanted: list[Object]) -> None:
@@ -279,6 +290,20 @@ async def test_deleting_another_object_of_the_name_is_refused_and_a_missing_one_
         await kube.delete(impostor)
     await kube.delete(config)
     await kube.delete(config)
+
+
+async def test_a_secret_that_is_there_is_left_as_it_is(api: Api, kube: Kubernetes, shop: Object) -> None:
+    given = manifests.tokens(_cluster(shop))
+    path = f"/api/v1/namespaces/{given['metadata']['namespace']}/secrets"
+    await api.request("POST", path, body=given | {"stringData": {"KV_RELAY_TOKEN": "my own"}})
+
+    await kube.create(given)
+
+    found = await api.request("GET", f"{path}/shop-tokens")
+    assert base64.b64decode(found["data"]["KV_RELAY_TOKEN"]) == b"my own"
+    await api.request("DELETE", f"{path}/shop-tokens")
+    await kube.create(given)
+    assert sorted((await api.request("GET", f"{path}/shop-tokens"))["data"]) == ["KV_RELAY_TOKEN", "KV_SESSION_SECRET"]
 
 
 async def test_an_event_that_is_posted_twice_is_there_once(api: Api, kube: Kubernetes, shop: Object) -> None:

@@ -18,7 +18,7 @@ from kvoperator.core import naming
 from kvoperator.core.manifests import Object
 from kvoperator.core.rollout.model import Event
 from kvoperator.errors import ApiError, ConflictError, NotServedError, RefusedError, StaleError, UnreachableError
-from kvoperator.ports import KINDS, KVCLUSTER, Kind
+from kvoperator.ports import KINDS, KVCLUSTER, SECRET, Kind
 
 Query = list[tuple[str, str]]
 
@@ -49,6 +49,12 @@ class Kubernetes:
     async def apply(self, wanted: Object, *, force: bool = False) -> Object:
         query = [("fieldManager", naming.MANAGER), ("force", str(force).lower())]
         return _checked(_title("apply", wanted), *await self._call("PATCH", _where(wanted), query, wanted, APPLY))
+
+    async def create(self, wanted: Object) -> None:
+        path, query = _where(wanted).rpartition("/")[0], [("fieldManager", naming.MANAGER)]
+        status, answer = await self._call("POST", path, query, wanted)
+        if (status, answer.get("reason")) != (409, "AlreadyExists"):
+            _checked(_title("create", wanted), status, answer)
 
     async def delete(self, observed: Object) -> None:
         options = {"preconditions": {"uid": observed["metadata"]["uid"]}, "propagationPolicy": "Background"}
@@ -120,7 +126,8 @@ def _path(kind: Kind, namespace: str | None) -> str:
 
 def _where(manifest: Object) -> str:
     metadata = manifest["metadata"]
-    return f"{_path(KINDS[manifest['kind']], metadata['namespace'])}/{metadata['name']}"
+    kind = KINDS.get(manifest["kind"], SECRET)
+    return f"{_path(kind, metadata['namespace'])}/{metadata['name']}"
 
 
 def _title(verb: str, manifest: Object) -> str:

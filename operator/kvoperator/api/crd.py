@@ -77,9 +77,10 @@ def _validation(rule: Rule) -> Schema:
 
 
 def _node(schema: Schema, path: str) -> Schema:
-    """The schema at `spec.slo.latency.*`; `*` stands for the values of a map."""
-    for part in path.split("."):
-        schema = schema["additionalProperties"] if part == "*" else schema["properties"][part]
+    """The schema at `spec.slo.latency.*` or `spec.namespaces[].ttl`: `*` is a map's values, `[]` a list's items."""
+    for part in path.replace("[]", ".[]").split("."):
+        inner = {"*": "additionalProperties", "[]": "items"}.get(part)
+        schema = schema[inner] if inner else schema["properties"][part]
     return schema
 
 
@@ -106,11 +107,21 @@ def _settle(node: Schema, definitions: dict[str, Schema], with_defaults: bool) -
             node[bound], node[strict] = node[strict], True
     if node.get("default", ...) is None or not with_defaults:
         node.pop("default", None)
+    elif "default" in node:
+        node["default"] = _without_null(node["default"])
     for key in node.keys() & {"items", "additionalProperties"}:
         node[key] = _settle(node[key], definitions, with_defaults)
     if "properties" in node:
         node["properties"] = {k: _settle(v, definitions, with_defaults) for k, v in node["properties"].items()}
     return dict(sorted(node.items(), key=lambda item: _ORDER.index(item[0]) if item[0] in _ORDER else len(_ORDER)))
+
+
+def _without_null(default: Any) -> Any:
+    if isinstance(default, list):
+        return [_without_null(each) for each in default]
+    if isinstance(default, dict):
+        return {key: _without_null(value) for key, value in default.items() if value is not None}
+    return default
 
 
 _ORDER = ("description", "type", "format", "enum", "pattern", "default", "required", "properties", "items")

@@ -137,6 +137,9 @@ _PATTERNS = {
     s.NAME_PATTERN: "is not a name; write lower-case letters, digits and hyphens, beginning with a letter",
     s.OBJECT_PATTERN: "is not the name of an object; write lower-case letters, digits and hyphens",
     s.ZONE_PATTERN: "is not a zone; write the value of the nodes' label topology.kubernetes.io/zone",
+    s.NAMESPACE_PATTERN: "is not a namespace; write lower-case letters, digits, hyphens, dots and underscores, or *",
+    s.HOST_PATTERN: "is not a host; write a name or an address, with :port if it is not 9042",
+    s.KEYSPACE_PATTERN: "is not a keyspace; write lower-case letters, digits and underscores, beginning with a letter",
     s.IMAGE_PATTERN: "is not an image; write name:tag, such as registry.example/kvservice:1.5.0",
 }
 _TYPES = {
@@ -147,6 +150,7 @@ _TYPES = {
     "list_type": "a list",
     "dict_type": "a map",
     "model_type": "a map of fields",
+    "bool_type": "true or false",
 }
 
 
@@ -202,7 +206,13 @@ def _advice(spec: s.KVClusterSpec) -> Iterator[Finding]:
     def warning(path: str, value: object, sentence: str) -> Finding:
         return Finding(path, value, sentence, Severity.WARNING)
 
-    for path, image in (("spec.release.image", spec.release.image), ("spec.cache.image", spec.cache.image)):
+    images = {"spec.release.image": spec.release.image, "spec.cache.image": spec.cache.image}
+    if cassandra := spec.storage.cassandra:
+        images["spec.storage.cassandra.image"] = cassandra.image
+        if (copies := cassandra.replication_factor) < 3:
+            sentence = f"{copies} of 3: when one node goes, some records can be neither read nor written"
+            yield warning("spec.storage.cassandra.replicationFactor", copies, sentence)
+    for path, image in images.items():
         tag = image.rpartition("/")[2].partition(":")[2]
         if "@" not in image and tag in {"", "latest"}:
             sentence = "may mean another build tomorrow; write a tag that is never reused, or a digest"
@@ -214,5 +224,9 @@ def _advice(spec: s.KVClusterSpec) -> Iterator[Finding]:
         if len(region.zones) == 1:
             sentence = f"{region.zones[0]} is the only zone: when it goes, the region is gone"
             yield warning(f"{path}.zones", region.zones, sentence)
+    for index, namespace in enumerate(spec.namespaces):
+        if namespace.home and namespace.write_mode is s.WriteMode.LWW:
+            sentence = f"{namespace.home} has no effect: every region takes the writes of an lww namespace"
+            yield warning(f"spec.namespaces[{index}].home", namespace.home, sentence)
     if seconds(spec.rollout.bake) == 0:
         yield warning("spec.rollout.bake", spec.rollout.bake, f"{spec.rollout.bake} leaves no time in which to go back")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kvoperator.api.spec import PERCENTILE_HELP, PERCENTILE_PATTERN, KVClusterSpec, Region
+from kvoperator.api.spec import PERCENTILE_HELP, PERCENTILE_PATTERN, KVClusterSpec, Region, WriteMode
 from kvoperator.api.units import seconds
 
 
@@ -107,6 +107,72 @@ def _latency_does_not_fall(spec: KVClusterSpec) -> Iterator[Breach]:
             yield Breach(f"spec.slo.latency.{low}", value, sentence)
 
 
+def _one_storage(spec: KVClusterSpec) -> Iterator[Breach]:
+    given = sorted(spec.storage.model_dump(exclude_none=True))
+    if len(given) != 1:
+        yield Breach("spec.storage", given, _ONE_STORAGE)
+
+
+def _copies_fit_nodes(spec: KVClusterSpec) -> Iterator[Breach]:
+    cassandra = spec.storage.cassandra
+    if cassandra and cassandra.replication_factor > cassandra.nodes_per_region:
+        copies, nodes = cassandra.replication_factor, cassandra.nodes_per_region
+        sentence = f"{copies} copies do not fit on {nodes} nodes a region"
+        yield Breach("spec.storage.cassandra.replicationFactor", copies, sentence)
+
+
+def _every_region_has_contact_points(spec: KVClusterSpec) -> Iterator[Breach]:
+    points = spec.storage.external.contact_points if spec.storage.external else None
+    for region in spec.regions:
+        if points is not None and region.name not in points:
+            yield Breach("spec.storage.external.contactPoints", points, f"region {region.name} {_NO_POINTS}")
+            return
+
+
+def _tls_has_a_secret(spec: KVClusterSpec) -> Iterator[Breach]:
+    external = spec.storage.external
+    if external and external.tls and not external.secret_name:
+        yield Breach("spec.storage.external.tls", True, _BARE_TLS)
+
+
+def _cas_has_a_home(spec: KVClusterSpec) -> Iterator[Breach]:
+    for index, namespace in enumerate(spec.namespaces):
+        if len(spec.regions) > 1 and namespace.write_mode is WriteMode.CAS and not namespace.home:
+            yield Breach(f"spec.namespaces[{index}].home", None, f"namespace {namespace.name} {_NO_HOME}")
+            return
+
+
+def _homes_are_regions(spec: KVClusterSpec) -> Iterator[Breach]:
+    regions = {region.name for region in spec.regions}
+    for index, namespace in enumerate(spec.namespaces):
+        if namespace.home and namespace.home not in regions:
+            sentence = f"home {namespace.home} of namespace {namespace.name} is not a region of this KVCluster"
+            yield Breach(f"spec.namespaces[{index}].home", namespace.home, sentence)
+            return
+
+
+def _ttls_are_whole(spec: KVClusterSpec) -> Iterator[Breach]:
+    for index, namespace in enumerate(spec.namespaces):
+        if not (seconds(namespace.ttl) == 0 or 1 <= seconds(namespace.ttl) <= seconds("87600h")):
+            yield Breach(f"spec.namespaces[{index}].ttl", namespace.ttl, f"{namespace.ttl} {_TTL}")
+
+
+def _fixed(at: str, why: str) -> Rule:
+    """What may not change once it is set. Only the API server can tell: lint does not know what was."""
+    message = f"'%s is not %s, which it was: {why}'.format([self, oldSelf])"
+    says = f"May not change: {why} (only the API server can tell: `kvctl lint` does not know the old value)."
+    return Rule(at, says, "self == oldSelf", message, check=None)
+
+
+_ONE_STORAGE = "give exactly one of embedded, cassandra and external"
+_NO_POINTS = "has no contact points; give some nodes of its datacenter"
+_BARE_TLS = "tls needs a secretName: a Secret whose ca.crt the nodes are checked against"
+_NO_HOME = "is cas and has no home; with more than one region, name the one that takes its writes"
+_TTL = "is neither 0s (for ever) nor from 1s to 87600h"
+_KIND = "(has({0}.embedded) ? 'embedded' : has({0}.cassandra) ? 'cassandra' : 'external')"  # of storage
+_REPLICATED = "the copies there are would not follow by themselves"
+_PLACED = "data would have to move to where it belongs, which the operator does not do yet"
+
 # `namespace` is a reserved word of CEL, hence its underscores.
 _GATEWAYS = (
     "self.regions.map(r, has(r.gateway)"
@@ -123,6 +189,9 @@ _SAME_NAMESPACE = (
 )
 _PERCENTILES = f"self.all(p, p.matches(r'{PERCENTILE_PATTERN}'))"
 _FALLS = "double(p) <= double(q) && duration(self[p]) > duration(self[q])"
+_HOMELESS = "n.writeMode == 'cas' && !has(n.home)"
+_LOST = "has(n.home) && !self.regions.exists(r, r.name == n.home)"
+_HAS_POINTS = "r.name in self.storage.external.contactPoints"
 _SHORT_HOLDS = "self.steps.filter(s, duration(s.hold) < duration(self.interval))"
 
 RULES = (
@@ -189,6 +258,84 @@ RULES = (
         message="self + ' is not above 0s and at most 60s'",
         check=_latency_within_bounds,
     ),
+    Rule(
+        at="spec.namespaces[].ttl",
+        says="0s, or from 1s to 87600h (ten years).",
+        cel="duration(self) == duration('0s')"
+        " || (duration(self) >= duration('1s') && duration(self) <= duration('87600h'))",
+        message=f"self + ' {_TTL}'",
+        check=_ttls_are_whole,
+    ),
+    Rule(
+        at="spec",
+        field=".namespaces",
+        says="With more than one region, a `cas` namespace has a home.",
+        cel=f"size(self.regions) == 1 || !self.namespaces.exists(n, {_HOMELESS})",
+        message=f"'namespace %s {_NO_HOME}'.format([self.namespaces.filter(n, {_HOMELESS})[0].name])",
+        check=_cas_has_a_home,
+    ),
+    Rule(
+        at="spec",
+        field=".namespaces",
+        says="A home is a region of the KVCluster.",
+        cel=f"!self.namespaces.exists(n, {_LOST})",
+        message="'home %s of namespace %s is not a region of this KVCluster'"
+        f".format([self.namespaces.filter(n, {_LOST})[0].home, self.namespaces.filter(n, {_LOST})[0].name])",
+        check=_homes_are_regions,
+    ),
+    Rule(
+        at="spec.storage",
+        says="Exactly one kind of storage.",
+        cel="[has(self.embedded), has(self.cassandra), has(self.external)].filter(x, x).size() == 1",
+        message=f"'{_ONE_STORAGE}'",
+        check=_one_storage,
+    ),
+    Rule(
+        at="spec.storage",
+        says="The kind of storage may not change (only the API server can tell).",
+        cel=f"{_KIND.format('self')} == {_KIND.format('oldSelf')}",
+        message=f"{_KIND.format('oldSelf')} + ' cannot become ' + {_KIND.format('self')}"
+        " + ': the records would be left behind; make another KVCluster and move them'",
+        check=None,
+    ),
+    Rule(
+        at="spec",
+        field=".regions",
+        says="With `storage.cassandra` no region is added (only the API server can tell).",
+        cel="!has(self.storage.cassandra) || self.regions.all(r, oldSelf.regions.exists(o, o.name == r.name))",
+        message=f"'region %s cannot be added with storage.cassandra: {_PLACED}'"
+        ".format([self.regions.filter(r, !oldSelf.regions.exists(o, o.name == r.name))[0].name])",
+        check=None,
+    ),
+    Rule(
+        at="spec.storage.cassandra",
+        field=".replicationFactor",
+        says="No more copies than nodes.",
+        cel="self.replicationFactor <= self.nodesPerRegion",
+        message="'%d copies do not fit on %d nodes a region'.format([self.replicationFactor, self.nodesPerRegion])",
+        check=_copies_fit_nodes,
+    ),
+    _fixed("spec.storage.cassandra.nodesPerRegion", _PLACED),
+    _fixed("spec.storage.cassandra.replicationFactor", _REPLICATED),
+    _fixed("spec.storage.cassandra.size", "a StatefulSet keeps the size of its volumes"),
+    Rule(
+        at="spec",
+        field=".storage.external.contactPoints",
+        says="Every region has contact points.",
+        cel=f"!has(self.storage.external) || self.regions.all(r, {_HAS_POINTS})",
+        message=f"'region %s {_NO_POINTS}'.format([self.regions.filter(r, !({_HAS_POINTS}))[0].name])",
+        check=_every_region_has_contact_points,
+    ),
+    Rule(
+        at="spec.storage.external",
+        field=".tls",
+        says="`tls` needs a Secret.",
+        cel="!self.tls || has(self.secretName)",
+        message=f"'{_BARE_TLS}'",
+        check=_tls_has_a_secret,
+    ),
+    _fixed("spec.storage.external.keyspace", "the records are in the other one"),
+    _fixed("spec.storage.external.replicationFactor", _REPLICATED),
     Rule(
         at="spec.storage.embedded.size",
         says="A volume may grow, never shrink (only the API server can tell: `kvctl lint` does not know the old size).",

@@ -23,6 +23,9 @@ ZONE_PATTERN = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 OBJECT_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 PERCENTILE_PATTERN = r"^[1-9][0-9]?(\.[0-9]{1,3})?$"
 PERCENTILE_HELP = "is not a percentile; write a number from 1 to 99.999, such as 95 or 99.9"
+NAMESPACE_PATTERN = r"^(\*|[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?)$"
+HOST_PATTERN = r"^[A-Za-z0-9._-]+(:[0-9]{1,5})?$"
+KEYSPACE_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
 IMAGE_PATTERN = (
     r"^[a-z0-9][-a-z0-9._]*(:[0-9]{1,5})?(/[a-z0-9][-a-z0-9._]*)*"
     r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
@@ -35,16 +38,18 @@ Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=20)]
 Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN, max_length=20)]
 Image = Annotated[str, Field(pattern=IMAGE_PATTERN, min_length=1, max_length=256)]
 Percentile = Annotated[str, Field(pattern=PERCENTILE_PATTERN)]
+Subject = Annotated[str, Field(min_length=1, max_length=128)]
+Host = Annotated[str, Field(pattern=HOST_PATTERN, min_length=1, max_length=253)]
 
 T = TypeVar("T")
 
 
 def _distinct(items: list[T]) -> list[T]:
-    """What `x-kubernetes-list-type` makes the API server ask: regions differ by name, all else by value."""
-    counts = Counter(item.name if isinstance(item, Region) else str(item) for item in items)
-    name, count = counts.most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"{name} is given {count} times; each may be given once")
+    """What `x-kubernetes-list-type` makes the API server ask: what has a name differs by it, all else by value."""
+    counts = Counter(item.name if isinstance(item, Region | Namespace) else str(item) for item in items)
+    for name, count in counts.most_common(1):
+        if count > 1:
+            raise ValueError(f"{name} is given {count} times; each may be given once")
     return items
 
 
@@ -102,11 +107,19 @@ Regions = Annotated[
 
 
 class Cache(Strict):
-    """The region's cache: Valkey or Redis, one StatefulSet a region."""
+    """The region's cache: independent Valkey or Redis servers (shards); losing one costs misses, never data."""
 
     image: Image = Field(default="valkey:9.1", description="Image of Valkey or Redis.")
-    memory: Quantity = Field(default="64Mi", description="Memory of the cache; the least used entries make room.")
+    shards: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1,
+        description="Servers a region, each with a share of the keys. While a rollout changes the number, and for "
+        "`ttl` after, reads without a session may be as old as `ttl`.",
+    )
+    memory: Quantity = Field(default="64Mi", description="Memory of each shard; the least used entries make room.")
     ttl: Duration = Field(default="10m", description="How long an entry may be served without asking the store.")
+    stale: Duration = Field(
+        default="1h", description="How long beyond `ttl` an entry is kept, to answer, marked, while the store fails."
+    )
 
 
 class Embedded(Strict):
@@ -115,10 +128,104 @@ class Embedded(Strict):
     size: Quantity = Field(default="1Gi", description="Size of each region's volume. It may grow, never shrink.")
 
 
-class Storage(Strict):
-    """Where records are kept."""
+class Cassandra(Strict):
+    """Cassandra nodes of the operator's making: one datacenter a region, named after it, with one rack."""
 
-    embedded: Embedded = Field(default=Embedded(), description=Embedded.__doc__)
+    image: Image = Field(default="cassandra:5.0", description="Image of Cassandra: the official one, or one like it.")
+    nodes_per_region: Annotated[int, Field(ge=1, le=50)] = Field(default=3, description="Nodes in each region.")
+    replication_factor: Annotated[int, Field(ge=1, le=9)] = Field(
+        default=3, description="Copies of each record in each region; a quorum of them acknowledges a write."
+    )
+    size: Quantity = Field(default="10Gi", description="Size of each node's volume.")
+    memory: Quantity = Field(default="4Gi", description="Memory of each node; half of it is Java's heap.")
+
+
+class External(Strict):
+    """A Cassandra that others run, with a datacenter for each region."""
+
+    contact_points: Annotated[
+        dict[str, Annotated[list[Host], Field(min_length=1, max_length=16)]], Field(min_length=1, max_length=16)
+    ] = Field(description="Region -> host or host:port of some of its nodes; the rest is learnt from them.")
+    datacenters: Annotated[dict[str, Annotated[str, Field(min_length=1, max_length=63)]], Field(max_length=16)] = Field(
+        default={}, description="Region -> Cassandra's name of its datacenter. Default: the region's name."
+    )
+    keyspace: Annotated[str, Field(pattern=KEYSPACE_PATTERN, min_length=1, max_length=48)] = Field(
+        default="kv", description="Keyspace of the tables; made if it is not there."
+    )
+    replication_factor: Annotated[int, Field(ge=1, le=9)] = Field(
+        default=3, description="Copies of each record in each region's datacenter, set when the keyspace is made."
+    )
+    secret_name: ObjectName | None = Field(
+        default=None, description="Secret with `username` and `password`, and `ca.crt` for `tls`, as far as needed."
+    )
+    tls: bool = Field(default=False, description="Speak TLS, and check the nodes against `ca.crt` of the Secret.")
+
+
+class Storage(Strict):
+    """Where records are kept: exactly one of embedded, cassandra and external, for good."""
+
+    embedded: Embedded | None = Field(default=None, description=Embedded.__doc__)
+    cassandra: Cassandra | None = Field(default=None, description=Cassandra.__doc__)
+    external: External | None = Field(default=None, description=External.__doc__)
+
+
+class WriteMode(StrEnum):
+    LWW = "lww"  # every region takes writes; of concurrent ones the highest version wins
+    CAS = "cas"  # every write is a compare-and-set, in the home region
+
+
+class Elsewhere(StrEnum):
+    WAIT = "wait"
+    REFUSE = "refuse"
+    MARK = "mark"
+
+
+Subjects = Annotated[list[Subject], Field(max_length=64, json_schema_extra=SET), AfterValidator(_distinct)]
+
+
+class Access(Strict):
+    """Who may read and write: subjects as `auth` knows them; `*` is everybody who is let in."""
+
+    read: Subjects = Field(default=["*"], description="Who may read.")
+    write: Subjects = Field(default=["*"], description="Who may write.")
+
+
+class Namespace(Strict):
+    """What the records of a namespace may be, and who may touch them."""
+
+    name: Annotated[str, Field(pattern=NAMESPACE_PATTERN, min_length=1, max_length=63)] = Field(
+        description="Name of the namespace; `*` stands for all that are not listed."
+    )
+    write_mode: WriteMode = Field(
+        default=WriteMode.LWW,
+        description="`lww`: all regions take writes, the highest version wins. `cas`: `home` takes them, each a "
+        "compare-and-set.",
+    )
+    home: Name | None = Field(default=None, description="Region that takes the writes of a `cas` namespace.")
+    ttl: Duration = Field(default="0s", description="Life of records whose writer names none; 0s is for ever.")
+    value_bytes: Annotated[int, Field(ge=1, le=16 * 2**20)] | None = Field(
+        default=None, description="Largest value, in bytes. Default: limits.valueBytes."
+    )
+    requests_per_second: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=0, description="Requests that each pod takes; more are answered 429. 0 is no limit."
+    )
+    session_elsewhere: Elsewhere = Field(
+        default=Elsewhere.WAIT,
+        description="What a read does when its region has not got what the session saw in another: wait within the "
+        "deadline, refuse, or answer and mark the answer.",
+    )
+    access: Access = Field(default=Access(), description=Access.__doc__)
+
+
+NamespaceList = Annotated[
+    list[Namespace], Field(min_length=1, max_length=64, json_schema_extra=BY_NAME), AfterValidator(_distinct)
+]
+
+
+class Auth(Strict):
+    """Who is let in. Without it, everybody who reaches the Gateway; TLS ends there, too."""
+
+    secret_name: ObjectName = Field(description="Secret whose key `auth.json` says who is who (docs/service-api.md).")
 
 
 class Limits(Strict):
@@ -196,7 +303,11 @@ class KVClusterSpec(Strict):
     release: Release = Field(description=Release.__doc__)
     regions: Regions = Field(description="The regions that serve. Order is irrelevant.")
     cache: Cache = Field(default=Cache(), description=Cache.__doc__)
-    storage: Storage = Field(default=Storage(), description=Storage.__doc__)
+    storage: Storage = Field(default=Storage(embedded=Embedded()), description=Storage.__doc__)
+    namespaces: NamespaceList = Field(
+        default=[Namespace(name="*")], description="The namespaces there are. A change is a rollout, with its gates."
+    )
+    auth: Auth | None = Field(default=None, description=Auth.__doc__)
     limits: Limits = Field(default=Limits(), description=Limits.__doc__)
     slo: Slo = Field(default=Slo(), description=Slo.__doc__)
     rollout: Rollout = Field(default=Rollout(), description=Rollout.__doc__)

@@ -42,6 +42,8 @@ class Revision(Strict):
     config: dict[str, str] = Field(
         default={}, description="The pods' KV_* settings that do not differ between regions."
     )
+    secrets: dict[str, str] = Field(default={}, description="What for (`auth`, `cassandra`) -> Secret the pods read.")
+    cache_shards: int = Field(default=1, description="Shards of each region's cache.")
 
 
 class Counts(Strict):

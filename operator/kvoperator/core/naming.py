@@ -9,7 +9,7 @@ MANAGER = "kvoperator"
 CLUSTER_LABEL = f"{GROUP}/cluster"
 REGION_LABEL = f"{GROUP}/region"
 REVISION_LABEL = f"{GROUP}/revision"
-COMPONENT_LABEL = "app.kubernetes.io/component"  # service | cache
+COMPONENT_LABEL = "app.kubernetes.io/component"  # service | cache | cassandra | relay | migration
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 APPLIED_HASH = f"{GROUP}/applied-hash"  # annotation: hash of what was last applied
 REQUEST_ANNOTATION = f"{GROUP}/request"  # annotation on the KVCluster: see core/rollout/requests.py
@@ -17,10 +17,11 @@ REQUEST_ANNOTATION = f"{GROUP}/request"  # annotation on the KVCluster: see core
 DATA_PORT = 8080
 ADMIN_PORT = 9090
 CACHE_PORT = 6379
+CQL_PORT = 9042
 
 
 def regional(cluster: str, region: str) -> str:
-    """The HTTPRoute and the PDB of a region."""
+    """The HTTPRoute, the PDB and the Service of a region."""
     return f"{cluster}-{region}"
 
 
@@ -31,6 +32,34 @@ def revision_set(cluster: str, region: str, revision: str) -> str:
 
 def cache(cluster: str, region: str) -> str:
     return f"{cluster}-{region}-cache"
+
+
+def cassandra(cluster: str, region: str) -> str:
+    """The StatefulSet, Service and PDB of the region's Cassandra nodes."""
+    return f"{cluster}-{region}-cassandra"
+
+
+def relay(cluster: str, region: str) -> str:
+    return f"{cluster}-{region}-relay"
+
+
+def tokens(cluster: str) -> str:
+    """The Secret that all pods of the cluster share."""
+    return f"{cluster}-tokens"
+
+
+def migration(cluster: str, digest: str) -> str:
+    """The Job that brings the schema to what an image needs."""
+    return f"{cluster}-migrate-{digest}"
+
+
+def pod_host(stateful_set: str, number: int, namespace: str) -> str:
+    """The name that a StatefulSet's pod keeps, given a headless Service of the same name."""
+    return f"{stateful_set}-{number}.{stateful_set}.{namespace}.svc"
+
+
+def service_host(service: str, namespace: str) -> str:
+    return f"{service}.{namespace}.svc"
 
 
 def data(cluster: str, region: str) -> str:

@@ -17,9 +17,10 @@ from kvoperator.core.manifests import Cluster, Object
 from kvoperator.core.rollout.model import RegionPlan
 from kvoperator.errors import ApiError, ConflictError
 from kvoperator.ports import CHILDREN, KubeApi
-from kvoperator.reconcile.mirror import Mirror, ref
+from kvoperator.reconcile.mirror import Mirror, Ref, ref
 from kvoperator.reconcile.observe import confirmed, label
 
+_SCALED = ("Deployment", "StatefulSet")
 _NEVER_PRUNED = ("PersistentVolumeClaim",)  # data goes with its owner, if it has one, and with nothing else
 _log = structlog.get_logger()
 
@@ -34,9 +35,20 @@ class Act:
 
     async def carry_out(self, plans: Mapping[str, RegionPlan]) -> list[ApiError]:
         """What could not be done; empty if all is as planned, or waits for the gateway."""
+        await self._migrate()
         await asyncio.gather(*(self._region(name, plan) for name, plan in plans.items()))
         await self._prune_regions(set(plans))
         return self._errors
+
+    async def _migrate(self) -> None:
+        """The Job of the newest revision; that of the stable one stays, so that going back runs nothing."""
+        jobs = manifests.migrations(self._cluster, self._revisions)
+        for job in jobs[-1:]:
+            await self._apply(job)
+        kept = {job["metadata"]["name"] for job in jobs}
+        for child in self._owned():
+            if child["kind"] == "Job" and child["metadata"]["name"] not in kept:
+                await self._delete(child)
 
     async def _region(self, name: str, plan: RegionPlan) -> None:
         region = next(region for region in self._cluster.spec.regions if region.name == name)
@@ -48,22 +60,25 @@ class Act:
             return
         for manifest in filter(self._shrinks, wanted):
             await self._apply(manifest)
-        await self._prune_revisions(name, plan)
+        await self._prune_region(name, plan, {ref(one) for one in wanted})
 
     def _shrinks(self, wanted: Object) -> bool:
         observed = self._mirror.get(ref(wanted))
-        asked = observed["spec"].get("replicas", 1) if observed and wanted["kind"] == "Deployment" else 0
+        asked = observed["spec"].get("replicas", 1) if observed and wanted["kind"] in _SCALED else 0
         return bool(asked > wanted["spec"]["replicas"]) if asked else False
 
-    async def _prune_revisions(self, region: str, plan: RegionPlan) -> None:
+    async def _prune_region(self, region: str, plan: RegionPlan, wanted: set[Ref]) -> None:
+        """Revisions that are not in the plan, and the relay when there is no other region left to hear from."""
         kept = {"", *plan.replicas, *plan.weights}
         for child in self._owned():
-            if label(child, naming.REGION_LABEL) == region and label(child, naming.REVISION_LABEL) not in kept:
+            is_idle = label(child, naming.COMPONENT_LABEL) == "relay" and ref(child) not in wanted
+            is_mine = label(child, naming.REGION_LABEL) == region
+            if is_mine and (is_idle or label(child, naming.REVISION_LABEL) not in kept):
                 await self._delete(child)
 
     async def _prune_regions(self, kept: set[str]) -> None:
         for child in self._owned():
-            if label(child, naming.REGION_LABEL) not in kept:
+            if child["kind"] != "Job" and label(child, naming.REGION_LABEL) not in kept:
                 await self._delete(child)
 
     def _owned(self) -> list[Object]:

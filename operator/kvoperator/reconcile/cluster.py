@@ -20,10 +20,10 @@ import structlog
 from pydantic import ValidationError
 
 from kvoperator.api.spec import KVClusterSpec
-from kvoperator.api.status import KVClusterStatus, Phase, RolloutStatus, Verdict
+from kvoperator.api.status import ConditionStatus, KVClusterStatus, Phase, RolloutStatus, Verdict
 from kvoperator.core import naming
 from kvoperator.core.judge import Samples, judge, questions, scraped_pods
-from kvoperator.core.manifests import Cluster, Object
+from kvoperator.core.manifests import Cluster, Object, tokens
 from kvoperator.core.revision import revision
 from kvoperator.core.rollout.machine import advance
 from kvoperator.core.rollout.model import Effects, Event, Facts, Look, RegionFacts
@@ -47,6 +47,7 @@ class Reconciler:
     def __init__(self, kube: KubeApi, metrics: Metrics, clock: Clock, mirror: Mirror) -> None:
         self._kube, self._metrics, self._clock, self._mirror = kube, metrics, clock, mirror
         self._problems: dict[Key, list[Problem]] = {}  # of the last pass, so that status does not flicker
+        self._given_tokens: set[str] = set()  # uids
 
     async def reconcile(self, key: Key) -> Again:
         """Asks nobody and writes nothing if all is as it should be. Raises ApiError if status could not be written."""
@@ -62,7 +63,8 @@ class Reconciler:
         observed = await self._report(observed, cluster.spec, state, facts.regions, problems)
         await self._tell(observed, effects.events)
         revisions = {known.name: known for known in (state.stable, state.canary) if known}
-        errors = await Act(self._kube, self._mirror, cluster, revisions).carry_out(effects.regions)
+        errors = await self._give_tokens(observed, cluster)
+        errors += await Act(self._kube, self._mirror, cluster, revisions).carry_out(effects.regions)
         if (found := _problems(errors)) != problems:
             self._problems[key] = found
             await self._report(observed, cluster.spec, state, facts.regions, found)
@@ -98,6 +100,19 @@ class Reconciler:
         queries = sorted({promql for question in asked for promql in question.promql})
         answers = await asyncio.gather(*(self._metrics.query(promql) for promql in queries))
         return judge(look, cluster.spec, asked, dict(zip(queries, answers, strict=True)), self._clock.now())
+
+    async def _give_tokens(self, observed: Object, cluster: Cluster) -> list[ApiError]:
+        """Makes the Secret with the tokens unless all is well, which it cannot be without: nobody may look for it."""
+        conditions = _known(observed).conditions
+        if any(one.type == "Ready" and one.status is ConditionStatus.TRUE for one in conditions):
+            self._given_tokens.discard(cluster.uid)
+        elif cluster.uid not in self._given_tokens:
+            try:
+                await self._kube.create(tokens(cluster))
+            except ApiError as error:
+                return [error]
+            self._given_tokens.add(cluster.uid)
+        return []
 
     async def _report(
         self,

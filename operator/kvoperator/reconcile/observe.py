@@ -20,18 +20,37 @@ def observe(cluster: Cluster, children: Iterable[Object], scraped: Scraped) -> d
 
 def _region(cluster: Cluster, region: Region, children: list[Object], scraped: Scraped) -> RegionFacts:
     mine = [child for child in children if label(child, naming.REGION_LABEL) == region.name]
-    sets = {label(child, naming.REVISION_LABEL): child for child in mine if child["kind"] == "Deployment"}
+    deployments = {child["metadata"]["name"]: child for child in mine if child["kind"] == "Deployment"}
+    deployments.pop(naming.relay(cluster.name, region.name), None)
+    sets = {label(child, naming.REVISION_LABEL): child for child in deployments.values()}
+    store = _storage_problem(cluster, region, children)
     count = {name: None if scraped is None else int(scraped.get((region.name, name), 0)) for name in sets}
-    revisions = {name: pods(seen, count[name]) for name, seen in sets.items()}
+    revisions = {name: pods(seen, count[name], store) for name, seen in sets.items()}
     route = next((child for child in mine if child["kind"] == "HTTPRoute"), None)
     return RegionFacts(revisions=revisions, weights=confirmed(cluster, region, route))
 
 
-def pods(deployment: Object, scraped: int | None) -> RevisionFacts:
+def pods(deployment: Object, scraped: int | None, store: str = "") -> RevisionFacts:
+    """`store`: what the pods may be waiting for."""
     asked, status = deployment["spec"].get("replicas", 1), deployment.get("status", {})
     ready = status.get("readyReplicas", 0)
-    why = problem(deployment) if ready < asked else ""
+    why = "; ".join(filter(None, (store, problem(deployment)))) if ready < asked else ""
     return RevisionFacts(replicas=asked, ready=ready, scraped=scraped, problem=why)
+
+
+def _storage_problem(cluster: Cluster, region: Region, children: list[Object]) -> str:
+    """Why the region's Cassandra cannot be used yet; empty if it can, or is none of ours."""
+    names = {child["metadata"]["name"]: child for child in children if child["kind"] in ("StatefulSet", "Job")}
+    nodes = names.get(naming.cassandra(cluster.name, region.name))
+    ready = nodes.get("status", {}).get("readyReplicas", 0) if nodes else 0
+    if nodes and ready < nodes["spec"]["replicas"]:
+        return f"Cassandra: {ready} of {nodes['spec']['replicas']} nodes ready"
+    jobs = (name for name, child in names.items() if child["kind"] == "Job" and not _has_succeeded(child))
+    return next((f"Job {name} has not made the schema yet" for name in jobs), "")
+
+
+def _has_succeeded(job: Object) -> bool:
+    return bool(job.get("status", {}).get("succeeded"))
 
 
 def problem(deployment: Object) -> str:

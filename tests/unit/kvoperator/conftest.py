@@ -63,6 +63,10 @@ class World:
 
         return self._done(f"apply {wanted['kind']} {wanted['metadata']['name']}", change)
 
+    async def create(self, wanted: Object) -> None:
+        if ref(wanted) not in self.objects:
+            self._done(f"create {wanted['kind']} {wanted['metadata']['name']}", lambda: self._store(wanted))
+
     async def delete(self, observed: Object) -> None:
         self._done(f"delete {observed['kind']} {observed['metadata']['name']}", lambda: self.objects.pop(ref(observed)))
 
@@ -80,7 +84,8 @@ class World:
         self.queries.append(promql)
         if not self.answers:
             return "Prometheus is down"
-        pods = {self._labels(one): one.get("status", {}).get("readyReplicas", 0) for one in self._of("Deployment")}
+        sets = [one for one in self._of("Deployment") if REVISION_LABEL in one["metadata"]["labels"]]
+        pods = {self._labels(one): one.get("status", {}).get("readyReplicas", 0) for one in sets}
         if promql.startswith("count by"):
             return pods
         is_bad = "5.." in promql or " - " in promql
@@ -94,11 +99,11 @@ class World:
     # What the rest of a cluster does
 
     def settle(self) -> None:
-        """Pods come up or go; gateways take in the routes."""
-        for deployment in self._of("Deployment"):
-            ready = {"readyReplicas": deployment["spec"]["replicas"]}
-            if deployment.get("status") != ready:
-                self._store(deployment | {"status": ready})
+        """Pods come up or go; Jobs end; gateways take in the routes."""
+        for one in (*self._of("Deployment"), *self._of("StatefulSet"), *self._of("Job")):
+            done = {"succeeded": 1} if one["kind"] == "Job" else {"readyReplicas": one["spec"]["replicas"]}
+            if one.get("status") != done:
+                self._store(one | {"status": done})
         for route in self._of("HTTPRoute"):
             self._confirm(route)
 

@@ -1,6 +1,7 @@
 """What the builders promise: pods that nothing rolls, data that outlives its owner, and one answer to one question."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from kvoperator.core.manifests.volume import canonical
 from kvoperator.core.rollout.model import RegionPlan
 
 Object = dict[str, Any]
-STABLE = Revision(name="aaaaaaaaaa", image="kvservice:1", config={"KV_CACHE_TTL_S": "600"})
-CANARY = Revision(name="bbbbbbbbbb", image="kvservice:2", config={"KV_CACHE_TTL_S": "600"})
+CONFIG = {"KV_CACHE_TTL_S": "600", "KV_STORE_PATH": "/var/lib/kv/store.db"}
+STABLE = Revision(name="aaaaaaaaaa", image="kvservice:1", config=CONFIG)
+CANARY = Revision(name="bbbbbbbbbb", image="kvservice:2", config=CONFIG)
 PLAN = RegionPlan(replicas={STABLE.name: 3, CANARY.name: 1}, weights={STABLE.name: 75, CANARY.name: 25})
 
 
@@ -40,7 +42,7 @@ def template(own: Cluster | None = None) -> Object:
 
 def test_a_region_is_these_objects_and_no_others() -> None:
     sets = {(kind, f"shop-eu-west-{name}") for kind in ("Deployment", "ConfigMap", "Service") for name in PLAN.weights}
-    regional = {("HTTPRoute", "shop-eu-west"), ("PodDisruptionBudget", "shop-eu-west")}
+    regional = {(kind, "shop-eu-west") for kind in ("HTTPRoute", "PodDisruptionBudget", "Service")}
     cache = {("StatefulSet", "shop-eu-west-cache"), ("Service", "shop-eu-west-cache")}
     assert set(built()) == sets | regional | cache | {("PersistentVolumeClaim", "shop-eu-west-data")}
 
@@ -54,6 +56,8 @@ def test_a_region_is_these_objects_and_no_others() -> None:
         {"limits": {"valueBytes": 1024}},
         {"cache": {"ttl": "1m", "memory": "128Mi"}},
         {"storage": {"embedded": {"size": "2Gi"}}},
+        {"namespaces": [{"name": "orders"}], "auth": {"secretName": "who"}},
+        {"cache": {"shards": 4}},
         {"deletionPolicy": "Delete"},
     ],
     ids=lambda edit: next(iter(edit)),
@@ -65,7 +69,7 @@ def test_no_edit_of_the_spec_changes_the_pods_of_a_revision(edit: Object) -> Non
 def test_the_pod_template_is_the_one_that_runs_at_our_users() -> None:
     """Moving this figure restarts every pod of every cluster when the operator is upgraded."""
     digest = hashed({"metadata": {}, "template": template()})["metadata"]["annotations"][naming.APPLIED_HASH]
-    assert digest == "5c0a8dfc6cf12128"
+    assert digest == "74d62c5c187b4f46"
 
 
 def test_pods_may_do_little() -> None:
@@ -123,7 +127,7 @@ def test_settings_of_the_revision_and_of_the_region_meet_in_the_config() -> None
     assert data == {
         "KV_ADMIN_PORT": "9090",
         "KV_CACHE_TTL_S": "600",
-        "KV_CACHE_URL": "redis://shop-eu-west-cache.web.svc:6379",
+        "KV_CACHE_URLS": "redis://shop-eu-west-cache-0.shop-eu-west-cache.web.svc:6379",
         "KV_PORT": "8080",
         "KV_REGION": "eu-west",
         "KV_REVISION": "bbbbbbbbbb",
@@ -136,6 +140,36 @@ def test_all_but_retained_data_goes_with_the_cluster() -> None:
     assert orphans == ["PersistentVolumeClaim"]
     all_owned = built(cluster(deletionPolicy="Delete"))
     assert all("ownerReferences" in one["metadata"] for one in all_owned.values())
+
+
+def test_while_revisions_differ_about_the_shards_of_the_cache_it_has_all_of_them() -> None:
+    own, wider = cluster(cache={"shards": 3}), STABLE.model_copy(update={"cache_shards": 3})
+    objects = manifests.region(own, own.spec.regions[0], PLAN, {STABLE.name: wider, CANARY.name: CANARY})
+    found = {(one["kind"], one["metadata"]["name"]): one for one in objects}
+    assert found["StatefulSet", "shop-eu-west-cache"]["spec"]["replicas"] == 3
+    urls = [found["ConfigMap", f"shop-eu-west-{name}"]["data"]["KV_CACHE_URLS"] for name in PLAN.weights]
+    assert [len(each.split(",")) for each in urls] == [3, 1]
+
+
+def test_the_tokens_follow_from_the_uid_and_differ_from_each_other() -> None:
+    given = manifests.tokens(cluster())["stringData"]
+    assert sorted(given) == ["KV_RELAY_TOKEN", "KV_SESSION_SECRET"]
+    assert given["KV_RELAY_TOKEN"] != given["KV_SESSION_SECRET"]
+    assert manifests.tokens(cluster())["stringData"] == given
+    other = replace(cluster(), uid="uid-2")
+    assert not set(manifests.tokens(other)["stringData"].values()) & set(given.values())
+
+
+def test_who_is_who_is_read_from_the_secret_that_the_revision_names() -> None:
+    known = STABLE.model_copy(
+        update={"config": CONFIG | {"KV_AUTH_FILE": "/etc/kv/auth/auth.json"}, "secrets": {"auth": "who"}}
+    )
+    own = cluster()
+    objects = manifests.region(own, own.spec.regions[0], PLAN, {STABLE.name: known})
+    [pod] = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
+    assert {"name": "auth", "mountPath": "/etc/kv/auth", "readOnly": True} in pod["containers"][0]["volumeMounts"]
+    [volume] = [one["secret"] for one in pod["volumes"] if one["name"] == "auth"]
+    assert volume == {"secretName": "who", "items": [{"key": "auth.json", "path": "auth.json"}]}
 
 
 def test_a_revision_whose_pods_cannot_be_described_is_not_built() -> None:

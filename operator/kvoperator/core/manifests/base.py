@@ -26,8 +26,14 @@ class Cluster:
     spec: KVClusterSpec
 
 
-def labels(cluster: Cluster, region: str, component: str, revision: str | None = None) -> dict[str, str]:
-    own = {naming.MANAGED_BY_LABEL: naming.MANAGER} | selector(cluster, region, component)
+def labels(cluster: Cluster, region: str | None, component: str, revision: str | None = None) -> dict[str, str]:
+    """`region` None: of what the regions share."""
+    own = {
+        naming.MANAGED_BY_LABEL: naming.MANAGER,
+        naming.COMPONENT_LABEL: component,
+        naming.CLUSTER_LABEL: cluster.name,
+    }
+    own |= {naming.REGION_LABEL: region} if region else {}
     return own | ({naming.REVISION_LABEL: revision} if revision else {})
 
 

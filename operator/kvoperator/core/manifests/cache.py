@@ -1,4 +1,8 @@
-"""The region's cache: one Valkey or Redis that keeps nothing on disk; losing it costs misses, never data."""
+"""The region's cache: Valkeys or Redises that know nothing of each other and keep nothing on disk.
+
+Clients choose the shard of a key, so each pod of the StatefulSet is a shard with a name of its own. Losing one costs
+misses, never data.
+"""
 
 from kvoperator.api.spec import Region
 from kvoperator.api.units import byte_count
@@ -8,14 +12,21 @@ from kvoperator.core.manifests.pods import downward, placement, restricted_conta
 from kvoperator.core.manifests.volume import canonical
 
 
-def cache(cluster: Cluster, region: Region) -> Object:
+def cache(cluster: Cluster, region: Region, shards: int) -> Object:
     pod_labels = selector(cluster, region.name, "cache")
     own_labels = labels(cluster, region.name, "cache")
     pod = {"containers": [_container(cluster)], "volumes": [{"name": "tmp", "emptyDir": {}}]}
     template = {"metadata": {"labels": own_labels}, "spec": pod | restricted_pod() | placement(region, pod_labels)}
     name = naming.cache(cluster.name, region.name)
-    spec = {"replicas": 1, "serviceName": name, "selector": {"matchLabels": pod_labels}, "template": template}
+    spec = {"replicas": shards, "serviceName": name, "selector": {"matchLabels": pod_labels}, "template": template}
+    spec |= {"podManagementPolicy": "Parallel"}
     return child(cluster, "apps/v1/StatefulSet", name, own_labels, {"spec": spec})
+
+
+def shard_hosts(cluster: Cluster, region: str, shards: int) -> list[str]:
+    """What each shard is reached by, in the order that all pods of the region must agree on."""
+    name = naming.cache(cluster.name, region)
+    return [naming.pod_host(name, number, cluster.namespace) for number in range(shards)]
 
 
 def _container(cluster: Cluster) -> Object:

@@ -1,10 +1,11 @@
-"""What service pods and cache pods share: where they may run, and how little they may do there."""
+"""What all pods share: where they may run, and how little they may do there."""
 
 from kvoperator.api.spec import Region
 from kvoperator.core.manifests.base import Object
 
 REGION = "topology.kubernetes.io/region"
 ZONE = "topology.kubernetes.io/zone"
+HOST = "kubernetes.io/hostname"
 
 
 def placement(region: Region, pod_labels: dict[str, str]) -> Object:
@@ -15,11 +16,16 @@ def placement(region: Region, pod_labels: dict[str, str]) -> Object:
     terms = [(REGION, [region.name]), (ZONE, region.zones)]
     expressions = [{"key": key, "operator": "In", "values": list(values)} for key, values in terms]
     required = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
-    spread = {"topologyKey": ZONE, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
     return {
         "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
-        "topologySpreadConstraints": [spread | {"labelSelector": {"matchLabels": pod_labels}}],
+        "topologySpreadConstraints": [spread(ZONE, pod_labels)],
     }
+
+
+def spread(over: str, pod_labels: dict[str, str]) -> Object:
+    """Evenly over the values of a node label, as far as there is room."""
+    evenly = {"topologyKey": over, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
+    return evenly | {"labelSelector": {"matchLabels": pod_labels}}
 
 
 def restricted_pod() -> Object:

@@ -1,14 +1,14 @@
 """The region's data: what outlives pods, revisions and, under `deletionPolicy: Retain`, the KVCluster itself."""
 
-from kvoperator.api.spec import DeletionPolicy
+from kvoperator.api.spec import DeletionPolicy, Embedded
 from kvoperator.api.units import byte_count
 from kvoperator.core import naming
 from kvoperator.core.manifests.base import Cluster, Object, child, labels
 
 
-def volume(cluster: Cluster, region: str) -> Object:
+def volume(cluster: Cluster, region: str, wanted: Embedded) -> Object:
     """Under Retain it has no owner; when the policy is switched, the owner follows."""
-    storage = {"requests": {"storage": canonical(cluster.spec.storage.embedded.size)}}
+    storage = {"requests": {"storage": canonical(wanted.size)}}
     spec = {"accessModes": ["ReadWriteMany"], "resources": storage}
     name = naming.data(cluster.name, region)
     claim = child(cluster, "v1/PersistentVolumeClaim", name, labels(cluster, region, "service"), {"spec": spec})
