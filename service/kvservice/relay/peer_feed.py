@@ -15,16 +15,16 @@ ANSWER_S = 20.0  # beyond the time that the feed may wait for a change
 
 
 class PeerFeed:
-    """`kvservice.core.ports.Feed` of the peer at `url`. `verify`: what its TLS is checked against; True: the system's
-    certificates. `transport`: None is the network."""
+    """`kvservice.core.ports.Feed` of the peer at `url`. `tls`: what an https peer is checked against. `transport`:
+    None is the network."""
 
     def __init__(
-        self, url: str, token: str, verify: SSLContext | bool, transport: httpx.AsyncBaseTransport | None = None
+        self, url: str, token: str, tls: SSLContext, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self._client = httpx.AsyncClient(
             base_url=url,
             headers={"authorization": f"Bearer {token}"},
-            verify=verify,
+            verify=tls,
             transport=transport,
             trust_env=False,
         )
@@ -48,7 +48,7 @@ class PeerFeed:
 
 
 class _Page(BaseModel):
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
     changes: list[dict[str, Any]]
     next: str
