@@ -8,17 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from cassandra import AuthenticationFailed, UnresolvableContactPoints
+from cassandra import AuthenticationFailed, DriverException, OperationTimedOut, Timeout, UnresolvableContactPoints
+from cassandra import Unavailable as TooFewReplicas
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.connection import ConnectionException
 from cassandra.policies import ExponentialReconnectionPolicy, HostStateListener
 from cassandra.pool import Host
+from cassandra.protocol import ErrorMessage
 
 from kvservice.errors import StartError
 
 PATIENCE_S = 60.0  # for nodes that start while we do
 PAUSE_S = 1.0
 PORT = 9042
+FAILURES = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage)
+"""All that the driver raises when a request fails."""
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +45,22 @@ async def connect(
     """Shut the cluster down when done with it. Raises StartError, if need be after having waited for the nodes."""
     give_up_s = time.monotonic() + patience_s
     while True:
-        cluster = _cluster(nodes, profiles)
         try:
-            session = await asyncio.to_thread(cluster.connect)
+            return await asyncio.to_thread(_open, nodes, profiles)
         except (NoHostAvailable, UnresolvableContactPoints) as error:
-            _check_datacenter(cluster, nodes)
-            await asyncio.to_thread(cluster.shutdown)
             if _is_refused(error) or time.monotonic() > give_up_s:
                 raise StartError(_sentence(nodes, error)) from None
-            await asyncio.sleep(PAUSE_S)
-        except BaseException:
-            await asyncio.to_thread(cluster.shutdown)
-            raise
-        else:
-            return cluster, session
+        await asyncio.sleep(PAUSE_S)
+
+
+def _open(nodes: Nodes, profiles: Mapping[object, ExecutionProfile]) -> tuple[Cluster, Session]:
+    cluster = _cluster(nodes, profiles)
+    try:
+        return cluster, cluster.connect()
+    except BaseException:
+        cluster.shutdown()
+        _check_datacenter(cluster, nodes)
+        raise
 
 
 def _cluster(nodes: Nodes, profiles: Mapping[object, ExecutionProfile]) -> Cluster:
@@ -93,7 +100,6 @@ def _check_datacenter(cluster: Cluster, nodes: Nodes) -> None:
     """Nodes that answer, but none of them where we look, are another trouble than nodes that do not answer."""
     seen = {host.datacenter for host in cluster.metadata.all_hosts() if host.datacenter}
     if seen and nodes.datacenter not in seen:
-        cluster.shutdown()
         raise StartError(
             f"Cassandra has no datacenter {nodes.datacenter!r}, only {', '.join(sorted(seen))}; "
             "set KV_CASSANDRA_DATACENTER to the one of this region"
@@ -101,19 +107,39 @@ def _check_datacenter(cluster: Cluster, nodes: Nodes) -> None:
 
 
 def _is_refused(error: Exception) -> bool:
-    return isinstance(error, NoHostAvailable) and any(isinstance(e, AuthenticationFailed) for e in _causes(error))
+    return any(isinstance(cause, AuthenticationFailed) for cause in _causes(error))
 
 
-def _causes(error: NoHostAvailable) -> list[object]:
-    return list(error.errors.values()) if isinstance(error.errors, dict) else [error]
+def _causes(error: Exception) -> list[Exception]:
+    """What each node asked has said."""
+    errors = getattr(error, "errors", None)
+    return list(errors.values()) if isinstance(errors, dict) and errors else [error]
 
 
 def _sentence(nodes: Nodes, error: Exception) -> str:
-    points = ",".join(nodes.points)
-    why = str(_causes(error)[0] if isinstance(error, NoHostAvailable) and error.errors else error)
+    points, why = ",".join(nodes.points), brief(_causes(error)[0])
     if _is_refused(error):
         return f"Cassandra at {points} refuses user {nodes.username!r}: {why}; see KV_CASSANDRA_USERNAME and _PASSWORD"
     return f"no Cassandra node answers at KV_CASSANDRA_POINTS={points}: {why}; start the nodes, or name others"
+
+
+def brief(error: Exception) -> str:
+    """What went wrong, without the driver's own words where they are many."""
+    match error:
+        case TooFewReplicas():
+            return f"{error.alive_replicas} of the {error.required_replicas} copies needed are up"
+        case Timeout():
+            return f"{error.received_responses} of the {error.required_responses} copies needed answered in time"
+        case OperationTimedOut():
+            return "nothing came in time"
+        case UnresolvableContactPoints():
+            return "none of these names has an address"
+        case NoHostAvailable():
+            return "no node of the datacenter takes requests"
+        case ErrorMessage():
+            return str(error.message)
+        case _:
+            return str(error).partition("\n")[0]
 
 
 class _Watch(HostStateListener):  # type: ignore[misc]

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from uuid import NAMESPACE_OID, uuid5
 
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable, Session
+from cassandra.cluster import Session
 
+from kvservice.cassandra import FAILURES
 from kvservice.errors import MigrationError
 
 LIFE_S = 60
@@ -43,7 +43,7 @@ def held(session: Session, holder: str, say: Callable[[str], None]) -> Iterator[
     try:
         yield renew
     finally:
-        with suppress(DriverException, NoHostAvailable):  # then it falls free by itself
+        with suppress(*FAILURES):  # then it falls free by itself
             session.execute(_FREE, (holder,))
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from cassandra import ConsistencyLevel, DriverException
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra import ConsistencyLevel
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.policies import DCAwareRoundRobinPolicy
 
-from kvservice.cassandra import PATIENCE_S, Nodes, connect
+from kvservice.cassandra import FAILURES, PATIENCE_S, Nodes, brief, connect
 from kvservice.errors import MigrationError
 from kvservice.migrate.files import Migration, of_build
 from kvservice.migrate.lease import held, table
@@ -54,8 +54,10 @@ async def migrate(
     try:
         runner = _Runner(cluster, session, say, patience_s)
         return await asyncio.to_thread(runner.run, keyspace, replication, migrations or of_build())
-    except (DriverException, NoHostAvailable) as error:
-        raise MigrationError(f"Cassandra does not take the schema: {error}; mend that and migrate again") from error
+    except FAILURES as error:
+        raise MigrationError(
+            f"Cassandra does not take the schema: {brief(error)}; mend that, and run it again"
+        ) from error
     finally:
         await asyncio.to_thread(cluster.shutdown)
 

@@ -14,9 +14,9 @@ from kvservice.store.cassandra import CassandraStore
 from kvservice.telemetry import Telemetry
 
 DATACENTER = "eu-west"
-KEYSPACE = "kv"
 
 OpenStore = Callable[..., Awaitable[CassandraStore]]
+"""(nodes, keyspace="kv") -> a store, closed with the test."""
 
 
 @pytest.fixture(scope="session")
@@ -31,15 +31,20 @@ def nodes(one_node: RealNodes) -> Nodes:
 
 
 @pytest_asyncio.fixture
-async def open_store(nodes: Nodes) -> AsyncIterator[OpenStore]:
-    """-> a store over migrated tables, closed with the test."""
-    await migrate(nodes, KEYSPACE, {DATACENTER: 1}, print)
+async def open_store() -> AsyncIterator[OpenStore]:
     async with AsyncExitStack() as stack:
 
-        async def opened(of: Nodes = nodes) -> CassandraStore:
+        async def opened(nodes: Nodes, keyspace: str = "kv") -> CassandraStore:
             telemetry = Telemetry(edges_s=(), build="b", version="v", region="r", revision="r")
-            store = await CassandraStore.connect(of, KEYSPACE, telemetry, patience_s=10)
+            store = await CassandraStore.connect(nodes, keyspace, telemetry, patience_s=5)
             stack.push_async_callback(store.close)
             return store
 
         yield opened
+
+
+@pytest_asyncio.fixture
+async def store(nodes: Nodes, open_store: OpenStore) -> CassandraStore:
+    """Over the tables of the present build."""
+    await migrate(nodes, "kv", {nodes.datacenter: 1}, print)
+    return await open_store(nodes)

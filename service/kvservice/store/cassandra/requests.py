@@ -10,20 +10,18 @@ from contextlib import suppress
 from enum import Enum
 from typing import Any
 
-from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, RequestValidationException, Timeout
+from cassandra import ConsistencyLevel, RequestValidationException
 from cassandra import Unavailable as TooFewReplicas
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
-from cassandra.connection import ConnectionException
 from cassandra.policies import (
     ConstantSpeculativeExecutionPolicy,
     DCAwareRoundRobinPolicy,
     FallthroughRetryPolicy,
     TokenAwarePolicy,
 )
-from cassandra.protocol import ErrorMessage
 from cassandra.query import PreparedStatement, tuple_factory
 
-from kvservice.cassandra import Nodes, connect
+from kvservice.cassandra import FAILURES, Nodes, brief, connect
 from kvservice.errors import StartError, StoreUnavailable
 
 ATTEMPT_S = 3.0  # for one request, the driver's own failover to other nodes included
@@ -47,7 +45,6 @@ _STATEMENTS = {
         IF receipt = ?""",
 }
 _STATEMENTS["swap_both"] = f"BEGIN BATCH {_STATEMENTS['swap']}; {_STATEMENTS['swap_receipt']}; APPLY BATCH"
-_FAILURES = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage)
 _REFUSALS = (TooFewReplicas, NoHostAvailable, RequestValidationException)  # of the failures: nothing was begun
 
 
@@ -104,9 +101,9 @@ class Requests:
         try:
             return await answer
         except _REFUSALS as error:
-            raise StoreUnavailable(f"the store refuses: {_brief(error)}; try again") from error
-        except _FAILURES as error:
-            raise AnswerLost(f"the store does not answer: {_brief(error)}; try again") from error
+            raise StoreUnavailable(f"the store refuses: {brief(error)}; try again") from error
+        except FAILURES as error:
+            raise AnswerLost(f"the store does not answer: {brief(error)}; try again") from error
 
 
 def _profiles(datacenter: str) -> dict[object, ExecutionProfile]:
@@ -141,11 +138,11 @@ def _prepare(session: Session, keyspace: str) -> dict[str, PreparedStatement]:
         statements = {name: session.prepare(text) for name, text in _STATEMENTS.items()}
     except RequestValidationException as error:
         raise StartError(
-            f"Cassandra has no tables of this build in keyspace {keyspace!r} ({_brief(error)}); "
+            f"Cassandra has no tables of this build in keyspace {keyspace!r} ({brief(error)}); "
             "run `kvservice migrate` with the same KV_CASSANDRA_* first"
         ) from None
-    except _FAILURES as error:
-        raise StartError(f"Cassandra takes no statements: {_brief(error)}; look at its log, then start again") from None
+    except FAILURES as error:
+        raise StartError(f"Cassandra takes no statements: {brief(error)}; look at its log, then start again") from None
     for name, statement in statements.items():
         statement.is_idempotent = not name.startswith("swap")
     return statements
@@ -158,19 +155,3 @@ def _settle(answer: asyncio.Future[Rows], rows: Rows | None, error: Exception | 
         answer.set_result(rows or [])
     else:
         answer.set_exception(error)
-
-
-def _brief(error: Exception) -> str:
-    match error:
-        case TooFewReplicas():
-            return f"{error.alive_replicas} of the {error.required_replicas} copies needed are up"
-        case Timeout():
-            return f"{error.received_responses} of the {error.required_responses} copies needed answered in time"
-        case OperationTimedOut():
-            return f"nothing came for {ATTEMPT_S:g} s"
-        case NoHostAvailable():
-            return "no node of the datacenter takes requests"
-        case ErrorMessage():
-            return str(error.message)
-        case _:
-            return str(error).partition("\n")[0]
