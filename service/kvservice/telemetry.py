@@ -15,7 +15,7 @@ ROUTES = {
     "other": ("GET", "other"),
 }
 """Kinds of addresses, and the methods that each tells apart: the rest is `other`."""
-CODES = tuple("200 201 204 304 401 403 404 405 409 412 413 421 422 429 499 500 503 504".split())
+CODES = (200, 201, 204, 304, 401, 403, 404, 405, 409, 412, 413, 421, 422, 429, 499, 500, 503, 504)
 EDGES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 STORE_EDGES_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
@@ -51,7 +51,7 @@ class Telemetry:
         )
         self._fillings = Counter(
             "kv_filling_total",
-            "Reads by what answered: fresh (copy), stored, joined (a store read under way), leased (another pod's), stale. "
+            "Reads by what answered: fresh (copy), stored, joined (a read under way), leased (another pod's), stale. "
             "And suspect: reads of suspect keys; future, unreadable: copies ignored; early: refreshes begun.",
             ["event"],
             registry=registry,
@@ -91,6 +91,11 @@ class Telemetry:
             ["peer"],
             registry=registry,
         )
+        self._clock_offset_s = Gauge(
+            "kv_clock_offset_seconds",
+            "How far this pod's clock is ahead of the reference that agrees best; beyond 0.5 writes are refused.",
+            registry=registry,
+        )
         self._start_at_zero()
 
     def request(self, method: str, route: str, code: int, seconds: float) -> None:
@@ -122,6 +127,9 @@ class Telemetry:
     def store_error(self, op: str) -> None:
         self._store_errors.labels(op).inc()
 
+    def watch_clock(self, offset_s: Callable[[], float]) -> None:
+        self._clock_offset_s.set_function(offset_s)
+
     def watch_relay(self, peer: str, lag_s: Callable[[], float]) -> None:
         self._relay_lag_s.labels(peer).set_function(lag_s)
         self._relay_lost.labels(peer)
@@ -148,7 +156,7 @@ class Telemetry:
             for method in methods:
                 self._request_s.labels(method, route)
                 for code in CODES:
-                    self._requests.labels(method, route, code)
+                    self._requests.labels(method, route, str(code))
         for outcome in ("hit", "miss", "error"):
             self._cache_reads.labels(outcome)
         for outcome in ("set", "renewed", "kept", "late", "error"):

@@ -14,7 +14,7 @@ def test_all_request_label_sets_are_there_at_zero_before_the_first_request() -> 
         r'^kv_http_requests_total\{code="(\d+)",method="(\w+)",route="(\w+)"\} 0.0$', telemetry().page().decode(), re.M
     )
 
-    assert set(found) == {(code, method, route) for code in CODES for route in ROUTES for method in ROUTES[route]}
+    assert set(found) == {(str(code), method, route) for code in CODES for route in ROUTES for method in ROUTES[route]}
 
 
 @pytest.mark.parametrize("edge", ["0.03", "0.1", "2.0", "30.0"])
