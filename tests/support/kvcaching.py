@@ -163,6 +163,7 @@ class FillingPod:
     """A Filling with what is around it. `chance` is what its randomness says."""
 
     def __init__(self, store: Any, cache: Any, now_s: Callable[[], float] | None = None) -> None:
+        self.cache = cache
         self.clock = SteadyClock()
         self.counts: dict[str, int] = {}
         self.given_up = 0

@@ -104,11 +104,12 @@ class _Stream:
 
     async def read(self, after: _Place | None, limit: int) -> _News | None:
         """None: the shard is away."""
+        bounds = [limit + 1, PAGE_BYTES]  # one of them may be the epoch's first, which is empty
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                epoch, found = await self._read([FEED, EPOCH], [_id(after), limit, PAGE_BYTES])
+                epoch, found = await self._read([FEED, EPOCH], [_id(after), *bounds])
                 if after is not None and (epoch is None or int(epoch) != after.epoch):
-                    _, found = await self._read([FEED, EPOCH], [_id(None), limit, PAGE_BYTES])
+                    _, found = await self._read([FEED, EPOCH], [_id(None), *bounds])
                     return _News([_parsed(*each) for each in found], lost=True)
         except (RedisError, OSError):
             return None

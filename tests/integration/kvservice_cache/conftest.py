@@ -1,4 +1,4 @@
-"""Caches over real shards. A busy machine is no fault of the cache's: its timeout is long, but where a test is about it."""
+"""Caches over real shards. A busy machine is not their fault: their timeout is long, but where it is the topic."""
 
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -32,10 +32,16 @@ async def open_cache(_patient: None) -> AsyncIterator[OpenCache]:
     """-> open(urls, **settings) -> a pod's cache."""
     opened = []
 
-    def open_(*urls: str, ttl_s: float = 600, stale_s: float = 3600, chance: float | None = None) -> RedisCache:
+    def open_(
+        *urls: str,
+        ttl_s: float = 600,
+        stale_s: float = 3600,
+        chance: float | None = None,
+        policy: type[RedisCache] = RedisCache,
+    ) -> RedisCache:
         telemetry = Telemetry(edges_s=(), build="", version="", region="", revision="")
         draw = random.Random(1).random if chance is None else lambda: chance
-        cache = RedisCache(urls, ttl_s=ttl_s, stale_s=stale_s, telemetry=telemetry, now_us=system_us, random=draw)
+        cache = policy(urls, ttl_s=ttl_s, stale_s=stale_s, telemetry=telemetry, now_us=system_us, random=draw)
         opened.append(cache)
         return cache
 
