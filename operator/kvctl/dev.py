@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from kvctl.demo import deploy
+from kvctl.demo.deploy import Storage
 from kvctl.errors import UsageError
 from kvctl.output import Output, OutputOption, make_table, print_json
 from kvdev import cluster, images
@@ -36,18 +38,31 @@ def up(
         list[str] | None, typer.Option(help="A region and its zones, such as eu-west=a,b; may be repeated.")
     ] = None,
     keep_volumes: KeepOption = False,
+    storage: Annotated[
+        Storage | None, typer.Option(help="Also run a KVCluster, named kv, that keeps its records there.")
+    ] = None,
 ) -> None:
     """Start a cluster, or say that it runs already; what a crash left is cleared first.
+
+    With --storage it runs a KVCluster when the command returns; one that is there gets the settings asked for.
 
     Examples:
 
       kvctl dev up
 
+      kvctl dev up --storage cassandra
+
       kvctl dev up --name small --regions eu-west=a --regions us-east=a,b
     """
-    wanted = dict(_region(text) for text in regions) if regions else None
-    state = asyncio.run(cluster.up(name, wanted, keep_volumes=keep_volumes, say=_progress()))
-    print(f"next: eval $(kvctl dev env --name {state.name}) && kubectl get nodes")
+    wanted, say = dict(_region(text) for text in regions) if regions else None, _progress()
+    if storage:
+        deploy.prepare(storage, say)
+    state = asyncio.run(cluster.up(name, wanted, keep_volumes=keep_volumes, say=say))
+    after = "kubectl get nodes"
+    if storage:
+        asyncio.run(deploy.deploy(state, storage, say))
+        after = f"kvctl load --cluster {deploy.NAME} --duration 20s"
+    print(f"next: eval $(kvctl dev env --name {state.name}) && {after}")
 
 
 @app.command()

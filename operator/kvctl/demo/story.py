@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import json
-import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from kvctl.demo import images, show
+from kvctl.demo import deploy, images, show
 from kvctl.demo.observe import Watch, cluster_path
 from kvctl.demo.report import Seen, Terms, bad_entry, good_entry, violations
 from kvctl.errors import DemoError
@@ -28,7 +27,7 @@ from kvdev.client import Api
 from kvdev.state import ClusterState, directory_of, home
 from kvoperator.api.units import seconds
 
-NAME, NAMESPACE = "demo", "default"
+NAME, NAMESPACE = "demo", deploy.NAMESPACE
 BUILD = Path("build")
 MANIFEST = Path(__file__).parent / "demo.yaml"
 RATE = 45.0  # requests a second and region
@@ -105,8 +104,8 @@ def _save_logs() -> Path:
 
 async def _measured(view: show.Show, state: ClusterState, api: Api) -> tuple[dict[str, Any], Terms]:
     view.say(f"kubectl apply -f {MANIFEST.name}: three regions, release {images.FIRST}")
-    await _kubectl(state, "apply", "-f", str(MANIFEST))
-    found = await _ready(view, api)
+    await deploy.kubectl(state, "apply", "-f", str(MANIFEST))
+    found = await deploy.ready(api, NAME, view.say, READY_WITHIN_S)
     terms = _terms(found)
     where = await asyncio.to_thread(lambda: targets.of_cluster(Kube(state.kubeconfig, NAMESPACE), NAME, []))
     async with Load(where, Plan(rate=RATE, duration_s=3600), run="demo", random=Random(1)) as load:  # noqa: S311
@@ -138,7 +137,7 @@ async def _roll_out(view: show.Show, state: ClusterState, api: Api, load: Load, 
     found = await api.request("GET", cluster_path(NAMESPACE, NAME))
     async with Watch(state, api, found, load.tallies, seen) as watch:
         patch = json.dumps({"spec": {"release": {"image": image}}})
-        await _kubectl(state, "patch", "kvcluster", NAME, "--type=merge", "-p", patch)
+        await deploy.kubectl(state, "patch", "kvcluster", NAME, "--type=merge", "-p", patch)
         with view.timeline(load.tallies) as timeline:
             while not _is_settled(watch.cluster, image) and watch.now() < SETTLED_WITHIN_S:
                 watch.check()
@@ -153,37 +152,6 @@ def _is_settled(found: dict[str, Any], image: str) -> bool:
     status = found.get("status", {})
     current = status.get("observedGeneration") == found["metadata"]["generation"]
     return current and found["spec"]["release"]["image"] == image and status.get("phase") in _SETTLED
-
-
-async def _ready(view: show.Show, api: Api) -> dict[str, Any]:
-    """The KVCluster, once its condition Ready is True."""
-    deadline = time.monotonic() + READY_WITHIN_S
-    said = ""
-    while time.monotonic() < deadline:
-        found = await api.request("GET", cluster_path(NAMESPACE, NAME))
-        conditions = {one["type"]: one for one in found.get("status", {}).get("conditions", [])}
-        ready = conditions.get("Ready", {"status": "Unknown", "message": "no operator has looked at it yet"})
-        if ready["status"] == "True":
-            view.say("KVCluster demo is Ready in all regions")
-            return found
-        if ready["message"] != said:
-            said = ready["message"]
-            view.say(f"waiting: {said}")
-        await asyncio.sleep(0.5)
-    raise DemoError(f"KVCluster {NAME} was not Ready in {READY_WITHIN_S:g} s: {said}")
-
-
-async def _kubectl(state: ClusterState, *arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        state.programs / "kubectl",
-        *arguments,
-        env={**os.environ, "KUBECONFIG": str(state.kubeconfig)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate()
-    if process.returncode:
-        raise DemoError(f"kubectl {' '.join(arguments)} failed: {' '.join(said.decode(errors='replace').split())}")
 
 
 def _terms(found: dict[str, Any]) -> Terms:
