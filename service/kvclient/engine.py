@@ -119,6 +119,8 @@ class Engine:
         # Thirds: to get a connection, its TCP, its TLS. Whoever fails there says so before the attempt's time is over.
         timeout = httpx.Timeout(None, pool=left_s / 3, connect=min(CONNECT_S, left_s / 3))
         headers = {**self._headers, **self._authorization(), **call.headers, "kv-deadline-ms": _deadline_ms(left_s)}
+        if call.key is not None:
+            headers["idempotency-key"] = call.key
         request = client.build_request(
             call.method,
             self._urls[send.region] + call.path,
