@@ -38,8 +38,8 @@ async def test_a_cache_in_trouble_costs_no_answer(
 ) -> None:
     operations = counted(short=50, full=2_000)  # of each client in each phase
     history = histories[Mode.LWW]
-    async with linked(free_address(), 6379) as link:
-        link.to(valkey.url.removeprefix("redis://").partition(":")[0], 6379)
+    address = valkey.url.removeprefix("redis://").partition(":")[0]
+    async with linked(free_address(), 6379, address) as link:
         cache = f"redis://{link.address}:{link.port}"
         pods = [await asyncio.to_thread(start_pod, KV_CACHE_URLS=cache) for _ in range(2)]
         clients = [new_client(f"s{number}", Mode.LWW).at("local", [pod.url for pod in pods]) for number in range(8)]

@@ -6,19 +6,15 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Link:
-    """Passes bytes between whoever connects to `address`:`port` and the target, each way `delay_s` late."""
+    """Passes bytes between who connects to `address`:`port` and that port of the target, each way `delay_s` late."""
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(self, address: str, port: int, target: str) -> None:
         self.address = address
         self.port = port
         self.delay_s = 0.0
-        self._target = (address, port)
+        self._target = target
         self._is_cut = False
         self._open: set[asyncio.StreamWriter] = set()
-
-    def to(self, address: str, port: int) -> None:
-        """The target may be known later than the link's own address."""
-        self._target = (address, port)
 
     def cut(self) -> None:
         """Connections break, new ones end at once."""
@@ -30,11 +26,8 @@ class Link:
         self._is_cut = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_cut:
-            writer.transport.abort()
-            return
         try:
-            other_reader, other_writer = await asyncio.open_connection(*self._target)
+            other_reader, other_writer = await self._connected()
         except OSError:
             writer.transport.abort()
             return
@@ -46,6 +39,11 @@ class Link:
             for each in (writer, other_writer):
                 each.transport.abort()
 
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._is_cut:
+            raise ConnectionRefusedError
+        return await asyncio.open_connection(self._target, self.port)
+
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(65_536):
@@ -55,9 +53,9 @@ class Link:
 
 
 @asynccontextmanager
-async def linked(address: str, port: int) -> AsyncIterator[Link]:
+async def linked(address: str, port: int, target: str) -> AsyncIterator[Link]:
     """A link that listens on `address`:`port` until the end."""
-    link = Link(address, port)
+    link = Link(address, port, target)
     tasks: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
