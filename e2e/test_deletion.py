@@ -4,7 +4,7 @@ import json
 
 from world import Cluster
 
-KINDS = "deployments,statefulsets,services,configmaps,poddisruptionbudgets,httproutes,pods"
+KINDS = "deployments,statefulsets,services,configmaps,secrets,jobs,poddisruptionbudgets,httproutes,pods"
 
 
 def remaining(cluster: Cluster, kinds: str) -> list[str]:

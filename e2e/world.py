@@ -12,12 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from kvdev.agent.process import kill_marked
 from kvdev.gateway import observe
-from kvdev.state import ClusterState
+from kvdev.state import GATEWAY_PORT, ClusterState
 
 REGIONS = {"eu-west": ("a", "b"), "us-east": ("a", "b")}
 GOOD, BETTER, SLOW = "kvservice:1.0.0", "kvservice:1.1.0", "kvservice:1.2.0-slow"
@@ -106,8 +107,25 @@ class Cluster:
         self.namespace = namespace
         self.loads: list[Load] = []
 
-    def apply(self, image: str = GOOD, **rollout: Any) -> None:
-        self.world.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest(self.namespace, image, rollout)))
+    def apply(self, image: str = GOOD, storage: dict[str, Any] | None = None, **rollout: Any) -> None:
+        """`storage`: instead of the default one."""
+        wanted = manifest(self.namespace, image, rollout)
+        wanted["spec"] |= {"storage": storage} if storage else {}
+        self.world.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(wanted))
+
+    def put(self, region: str, path: str, value: bytes) -> int:
+        """The answer's status."""
+        return self._ask("PUT", region, path, value).status_code
+
+    def get(self, region: str, path: str) -> bytes | None:
+        """The value that the region's Gateway gives; None if it gives none."""
+        answer = self._ask("GET", region, path)
+        return answer.content if answer.status_code == 200 else None
+
+    def _ask(self, method: str, region: str, path: str, value: bytes | None = None) -> httpx.Response:
+        gateway = self.world.state.gateway_address(list(REGIONS).index(region))
+        url, host = f"http://{gateway}:{GATEWAY_PORT}{path}", f"kv.{self.namespace}.kv"
+        return httpx.request(method, url, content=value, headers={"Host": host}, timeout=10)
 
     def release(self, image: str) -> None:
         patch = json.dumps({"spec": {"release": {"image": image}}})
