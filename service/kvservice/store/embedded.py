@@ -36,7 +36,10 @@ Work = Callable[[sqlite3.Connection], Any]
 
 
 class _Write(NamedTuple):
+    """`committed` hears what the work made, even if its caller has gone meanwhile."""
+
     work: Work
+    committed: Callable[[Any], None]
     done: asyncio.Future[Any]
 
 
@@ -73,9 +76,11 @@ class EmbeddedStore:
         )
 
     async def put(self, key: Key, envelope: bytes, *, announce: bool = True) -> None:
-        met = await self._write(partial(rows.put, key=key, envelope=envelope, announce=announce))
-        if met is not None:
-            self._conflicts.meet(key, envelope, met)
+        def committed(present: bytes | None) -> None:
+            if present is not None:
+                self._conflicts.meet(key, envelope, present)
+
+        await self._write(partial(rows.put, key=key, envelope=envelope, announce=announce), committed)
 
     async def update(self, key: Key, decide: Decide, token: str | None = None) -> None:
         await self._write(partial(rows.update, key=key, decide=decide, token=token, now_us=self._now_us()))
@@ -111,11 +116,11 @@ class EmbeddedStore:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._readers, lambda: look(self._connections.mine()))
 
-    async def _write(self, work: Work) -> Any:
+    async def _write(self, work: Work, committed: Callable[[Any], None] = lambda _: None) -> Any:
         """-> what `work` returns, once it is committed."""
         with self._operation("write"):
             done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Write(work, done))
+            self._waiting.append(_Write(work, committed, done))
             if self._committing is None:
                 self._committing = asyncio.create_task(self._commit_waiting())
             return await done
@@ -149,7 +154,7 @@ class EmbeddedStore:
                 except Exception as error:  # whatever it is, its waiters must hear of it
                     outcomes = [_Failed(error)] * len(batch)
                 for write, outcome in zip(batch, outcomes, strict=True):
-                    _settle(write.done, outcome)
+                    _settle(write, outcome)
         finally:
             self._committing = None
 
@@ -203,10 +208,13 @@ def _outcome(connection: sqlite3.Connection, work: Work) -> Any:
         return _Failed(error)
 
 
-def _settle(done: asyncio.Future[Any], outcome: Any) -> None:
-    if done.cancelled():
+def _settle(write: _Write, outcome: Any) -> None:
+    is_failed = isinstance(outcome, _Failed)
+    if not is_failed:
+        write.committed(outcome)
+    if write.done.cancelled():
         return
-    if isinstance(outcome, _Failed):
-        done.set_exception(outcome.error)
+    if is_failed:
+        write.done.set_exception(outcome.error)
     else:
-        done.set_result(outcome)
+        write.done.set_result(outcome)

@@ -8,6 +8,7 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,10 @@ def in_conflict(caplog: pytest.LogCaptureFixture) -> list[Key]:
     return [Key(line["namespace"], line["id"], line["item"]) for line in lines]
 
 
+async def all_in_conflict(keys: set[Key], caplog: pytest.LogCaptureFixture) -> bool:
+    return keys <= set(in_conflict(caplog))
+
+
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loaded machine is no cache that fails."""
@@ -218,7 +223,8 @@ async def test_regions_that_were_cut_have_the_same_winners_and_every_conflict_is
             counts = sum(region.conflicts() for region in regions)
             async with relays(regions):  # a new process each time: it goes on where the last one was
                 concurrent = await cut_and_heal(regions, round_, chance)
-            assert concurrent
+                assert concurrent
+                await until(partial(all_in_conflict, concurrent, caplog), "every conflict is logged")
             assert set(in_conflict(caplog)) == concurrent
             assert sum(region.conflicts() for region in regions) - counts == len(in_conflict(caplog))
             met += len(concurrent)

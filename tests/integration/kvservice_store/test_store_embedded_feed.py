@@ -310,6 +310,17 @@ async def test_a_concurrent_write_of_a_peer_is_a_conflict(
     assert [record.getMessage() for record in caplog.records] == ["conflict"]
 
 
+async def test_a_conflict_counts_even_if_the_relay_has_gone_meanwhile(pod: Pod) -> None:
+    await pod.store.put(A, envelope(1))
+    relayed = asyncio.create_task(pod.store.put(A, envelope(2, "there"), announce=False))
+    await asyncio.sleep(0)
+    relayed.cancel()
+    await pod.tick()
+
+    assert await pod.store.read(A) == envelope(2, "there")
+    assert pod.conflicts() == 1
+
+
 async def test_a_write_of_ours_that_had_not_heard_of_the_peers_is_a_conflict(pod: Pod) -> None:
     """It was decided on before the relay brought the peer's write."""
     await pod.store.put(A, envelope(2, "there"), announce=False)
