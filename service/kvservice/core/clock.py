@@ -3,9 +3,9 @@
 A version is max(now, highest version seen for the key + one step), so it grows with every write of a key even when the
 clock stands still or goes back. Kulkarni et al., "Logical Physical Clocks" (2014), with one number a key.
 
-The slot is a hash of the pod's name, so two pods may share one. They could tie only in plain writes of one record in the
-same 256 microseconds, and a tie ends the same everywhere: see `kvservice.core.envelope`. Updates give out versions one
-after the other.
+The slot is a hash of the pod's name, so pods may share one. They could tie only in plain writes of one record in a
+stretch of 256 microseconds, and a tie ends the same everywhere: see `kvservice.core.envelope`. Updates give out
+versions one after the other.
 """
 
 import time

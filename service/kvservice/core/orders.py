@@ -80,7 +80,7 @@ class Judge:
         payload, content_type = order.payload, order.content_type
         if order.method is Method.PATCH:
             if present is None or receipt.outcome is Outcome.CREATED:
-                payload, content_type = patch.encoded(patch.merge(None, self._patch)), patch.JSON_TYPE
+                payload, content_type = patch.made(None, self._patch), patch.JSON_TYPE
             else:
                 payload = patch.patched(present.payload, present.content_type, self._patch)
                 content_type = present.content_type

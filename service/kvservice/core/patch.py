@@ -17,21 +17,22 @@ def parsed(patch: bytes) -> Any:
 
 
 def patched(payload: bytes, content_type: str, patch: Any) -> bytes:
-    """What a record's value becomes. Raises NotPatchable, InvalidRequest (nested too deep)."""
+    """What a record's value becomes. Raises NotPatchable, InvalidRequest."""
     if not _is_json(content_type):
         raise NotPatchable(f"the value is {content_type or 'of no type'}, only {JSON_TYPE} and …+json can be patched")
     try:
         target = _value(payload)
     except (ValueError, RecursionError) as error:
         raise NotPatchable(f"the value is called {content_type}, but it is no JSON: {error}; write it whole") from None
-    return encoded(merge(target, patch))
+    return made(target, patch)
 
 
-def encoded(value: Any) -> bytes:
-    """Raises InvalidRequest for what cannot be written as JSON in UTF-8."""
+def made(target: Any, patch: Any) -> bytes:
+    """The merged value as JSON in UTF-8. Raises InvalidRequest for what cannot be written so."""
     try:
+        value = merge(target, patch)
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except (ValueError, RecursionError) as error:  # a number beyond 1e308, half a surrogate pair
+    except (ValueError, RecursionError) as error:  # a number beyond 1e308, half a surrogate pair, nested too deep
         raise InvalidRequest(f"the patched value cannot be written as JSON: {error}") from None
 
 

@@ -15,7 +15,7 @@ POLL_S = 0.02  # between two looks at a store that has not yet got what the sess
 
 
 class Found(NamedTuple):
-    """`age_s`: since the store was asked; None: it was asked for this very request. `stale_s`: how long the copy has been
+    """`age_s`: since the store was asked; None: it was asked for this very request. `stale_s`: how long it has been
     stale; None: it is not. `satisfied`: it is not older than what the session has seen."""
 
     envelope: Envelope

@@ -20,7 +20,7 @@ __all__ = ["Found", "Listed", "Records", "Written"]
 
 
 class Records:
-    """`random`: 0 <= x < 1. Errors of all methods: UnknownNamespace, DeadlineExceeded (nothing was done), Unavailable."""
+    """`random`: 0 <= x < 1. Errors of all methods: Unavailable, UnknownNamespace, DeadlineExceeded."""
 
     def __init__(
         self,
@@ -69,8 +69,8 @@ class Records:
         return await self._writes.write(Order(Method.PUT, key, payload, content_type), context)
 
     async def patch(self, key: Key, patch: bytes, context: Context) -> Written:
-        """Merges JSON into what is there (RFC 7396), or makes the record from it. The content type stays, and the expiry
-        unless the request names a time to live. Errors also: those of `write`, NotPatchable."""
+        """Merges JSON into what is there (RFC 7396), or makes the record from it. The content type stays, so does the
+        expiry unless the request names a time to live. Errors also: those of `write`, NotPatchable."""
         return await self._writes.write(Order(Method.PATCH, key, patch), context)
 
     async def delete(self, key: Key, context: Context) -> Written:

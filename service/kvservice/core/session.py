@@ -177,7 +177,7 @@ class Session:
     def _raise_floor(self, region: bytes, floor: _Floor) -> None:
         if floor.at_us < self._now_us() - _LIFE_US:
             return
-        if region not in self._floors and len(self._floors) >= REGIONS:
+        if region not in self._floors and len(self._floors.keys() - {_OTHERS}) >= REGIONS:
             region = _OTHERS
         known = self._floors.get(region, floor)
         self._floors[region] = _Floor(max(floor.version, known.version), max(floor.at_us, known.at_us))
