@@ -200,6 +200,16 @@ def spec() -> Object:
 @pytest.fixture
 async def world(spec: Object) -> World:
     """The first release serves everywhere."""
+    return await _serving(spec)
+
+
+@pytest.fixture
+async def on_cassandra(spec: Object) -> World:
+    """The first release serves everywhere, from Cassandra."""
+    return await _serving(spec | {"storage": {"cassandra": {}}})
+
+
+async def _serving(spec: Object) -> World:
     world = World(spec)
     await world.operator().go_on(seconds=10)
     return world

@@ -198,3 +198,58 @@ async def test_a_back_end_leaves_the_gateway_before_its_service_goes(world: Any)
     world.settle()
     await operator.look()
     assert service not in world.objects
+
+
+async def test_the_relay_goes_when_there_is_no_other_region_left(world: Any) -> None:
+    assert ("Deployment", "web", "shop-eu-west-relay") in world.objects
+    world.edit(SHOP, lambda shop: shop["spec"].update(regions=shop["spec"]["regions"][:1]))
+
+    await world.operator().go_on(seconds=10)
+
+    assert not [name for kind, _, name in world.objects if name.endswith("-relay")]
+
+
+async def test_the_tokens_are_made_once_and_again_when_something_is_wrong_without_them(world: Any) -> None:
+    tokens = ("Secret", "web", "shop-tokens")
+    made = world.objects.pop(tokens)
+    operator = world.operator()
+    await operator.look()
+    assert tokens not in world.objects  # all is well: nobody looks
+
+    for own in [own for own in world.objects if own[0] == "Deployment"]:
+        world.edit(own, lambda deployment: deployment.update(status={"readyReplicas": 0}))
+    await operator.look()
+
+    assert world.objects[tokens]["stringData"] == made["stringData"]
+
+
+async def test_each_release_migrates_once_and_going_back_migrates_nothing(on_cassandra: Any) -> None:
+    def jobs() -> set[str]:
+        return {name for kind, _, name in on_cassandra.objects if kind == "Job"}
+
+    [first] = jobs()
+    release(on_cassandra, "kvservice:2")
+    operator = on_cassandra.operator()
+    await operator.look()
+    assert len(jobs()) == 2
+    assert first in jobs()
+    on_cassandra.writes.clear()
+    release(on_cassandra, "kvservice:1")
+
+    await operator.go_on(seconds=60)
+
+    assert jobs() == {first}
+    assert not [write for write in on_cassandra.writes if write.startswith("apply Job")]
+
+
+async def test_who_waits_for_cassandra_is_told_so(on_cassandra: Any) -> None:
+    on_cassandra.edit(
+        ("StatefulSet", "web", "shop-eu-west-cassandra"), lambda nodes: nodes.update(status={"readyReplicas": 1})
+    )
+    for own in [own for own in on_cassandra.objects if own[0] == "Deployment" and "eu-west" in own[2]]:
+        on_cassandra.edit(own, lambda deployment: deployment.update(status={"readyReplicas": 0}))
+
+    await on_cassandra.operator().look()
+
+    conditions = {one["type"]: one for one in on_cassandra.objects[SHOP]["status"]["conditions"]}
+    assert conditions["Ready"]["message"] == "eu-west: 0 of 4 pods ready (Cassandra: 1 of 3 nodes ready)"
