@@ -39,7 +39,8 @@ class Fate(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`said`: for a message, where `response` is None. `copies`: requests that were sent at once."""
+    """`said`: for a message, where `response` is None. `is_late`: the time of the attempt was over. `copies`: requests
+    that were sent at once."""
 
     fate: Fate
     response: httpx.Response | None = None
@@ -49,6 +50,10 @@ class Reply:
 
     def __str__(self) -> str:
         return self.said if self.response is None else _summary(self.response)
+
+    @property
+    def is_limit(self) -> bool:
+        return self.response is not None and self.response.status_code == 429
 
     @classmethod
     def of(cls, response: httpx.Response) -> "Reply":
@@ -99,12 +104,27 @@ def _summary(response: httpx.Response) -> str:
 
 
 def is_absent(response: httpx.Response) -> bool:
-    """404 because there is no such record; the 404 of a HEAD does not tell why, and is taken for it."""
+    """404 because there is no such record; the 404 of a HEAD does not tell why, and is taken for it. Raises
+    SessionNotSatisfied if the region says that it is behind, because an absence cannot carry that mark."""
     if response.status_code != 404:
         return False
     if response.request.method == "HEAD":
-        return str(response.headers.get("content-type", "")).startswith(PROBLEM)
-    return problem_slug(response) == "record-not-found"
+        is_absent = str(response.headers.get("content-type", "")).startswith(PROBLEM)
+    else:
+        is_absent = problem_slug(response) == "record-not-found"
+    if is_absent and not _is_satisfied(response):
+        raise _behind(response)
+    return is_absent
+
+
+def _behind(response: httpx.Response) -> errors.SessionNotSatisfied:
+    return errors.SessionNotSatisfied(
+        response.status_code, "", "the region has not got what the session saw elsewhere; wait, or read without it"
+    )
+
+
+def _is_satisfied(response: httpx.Response) -> bool:
+    return bool(response.headers.get("kv-session-satisfied") != "no")
 
 
 def retry_after_s(response: httpx.Response | None) -> float | None:
@@ -171,7 +191,9 @@ def written(response: httpx.Response) -> Written:
 
 
 def items(response: httpx.Response) -> tuple[list[Item], str]:
-    """-> a page, and the token of the next one ("": there is none)."""
+    """-> a page, and the token of the next one ("": there is none). Raises SessionNotSatisfied if it may lack some."""
+    if not _is_satisfied(response):
+        raise _behind(response)
     body = _json(response)
     page = [
         Item(each["item"], b64decode(each["value"]), each["contentType"], int(each["version"]), each.get("ttlS"))
@@ -181,10 +203,10 @@ def items(response: httpx.Response) -> tuple[list[Item], str]:
 
 
 def records_read(response: httpx.Response, region: str) -> list[Record | errors.KvClientError | None]:
-    return [_one_read(result, region) for result in _json(response)["results"]]
+    return [_one_read(result, response, region) for result in _json(response)["results"]]
 
 
-def _one_read(result: dict[str, Any], region: str) -> Record | errors.KvClientError | None:
+def _one_read(result: dict[str, Any], response: httpx.Response, region: str) -> Record | errors.KvClientError | None:
     if result["status"] == 200:
         return Record(
             content_type=result["contentType"],
@@ -197,7 +219,9 @@ def _one_read(result: dict[str, Any], region: str) -> Record | errors.KvClientEr
             value=b64decode(result["value"]),
         )
     problem = result.get("problem", {})
-    return None if _slug(problem) == "record-not-found" else _one_error(result["status"], problem, None)
+    if _slug(problem) == "record-not-found":
+        return None if _is_satisfied(response) else _behind(response)
+    return _one_error(result["status"], problem, None)
 
 
 def is_too_large(result: Record | errors.KvClientError | None) -> bool:
@@ -251,7 +275,7 @@ def _about(response: httpx.Response, region: str) -> dict[str, Any]:
         "age_s": _whole(response, "age"),
         "stale_s": _whole(response, "kv-stale"),
         "ttl_s": _whole(response, "kv-ttl"),
-        "session_satisfied": response.headers.get("kv-session-satisfied") != "no",
+        "session_satisfied": _is_satisfied(response),
     }
 
 

@@ -6,6 +6,7 @@ one write there. Regions do not know each other's keys in time, so a write whose
 another region (unless the caller says that it may be done twice); one that surely was not begun is.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
@@ -57,6 +58,8 @@ class Attempts:
     _stay: str | None = field(default=None, init=False)  # the only region that is right by now
     _unclear: bool = field(default=False, init=False)  # of a write: some attempt may have been done
     _tried: set[str] = field(default_factory=set, init=False)
+    _failures: Counter[str] = field(default_factory=Counter, init=False)  # by region: it was slow, failed, was behind
+    _not_before_s: dict[str, float] = field(default_factory=dict, init=False)  # by region: what it asked for
     _redirects: int = field(default=0, init=False)
     _retried: int = field(default=0, init=False)
 
@@ -65,10 +68,10 @@ class Attempts:
         self.retries.request()
         while True:
             region = self._stay or self.regions.choose(
-                self.call.namespace, self.now_s(), is_write=self.call.key is not None
+                self.call.namespace, self.now_s(), is_write=self.call.key is not None, failures=self._failures
             )
             if self._last is not None and not self._is_free(region, self._last):
-                yield Wait(self._pause_s(self._last))
+                yield Wait(self._pause_s(region))
             if self._left_s() <= 0:
                 raise self._given_up("the deadline has passed")
             self._tried.add(region)
@@ -82,6 +85,9 @@ class Attempts:
     def _note(self, region: str, reply: Reply) -> None:
         """What the reply teaches about the regions, and about where the call can still go."""
         self._last = reply
+        self._not_before_s[region] = self.now_s() + (retry_after_s(reply.response) or 0.0)
+        if reply.is_late or reply.fate is Fate.FAILED or (reply.fate is Fate.REFUSED and not reply.is_limit):
+            self._failures[region] += 1
         match reply.fate:
             case Fate.NOT_SENT:
                 self.regions.failed(region, self.now_s(), at_once=True)
@@ -113,11 +119,11 @@ class Attempts:
         """Whether going there is no retry: nobody has begun the call yet, and this region was not asked."""
         return last.fate is Fate.ELSEWHERE or (last.fate is Fate.NOT_SENT and region not in self._tried)
 
-    def _pause_s(self, last: Reply) -> float:
+    def _pause_s(self, region: str) -> float:
         """Exponential with full jitter (Brooker, "Exponential Backoff And Jitter", 2015), at least what the service
-        asked for. Raises if there is neither time nor budget for another attempt."""
+        of that region asked for. Raises if there is neither time nor budget for another attempt."""
         backoff_s = self.random() * min(BACKOFF_MAX_S, BACKOFF_S * 2.0**self._retried)
-        pause_s = max(backoff_s, retry_after_s(last.response) or 0.0)
+        pause_s = max(backoff_s, self._not_before_s.get(region, 0.0) - self.now_s())
         if pause_s >= self._left_s():
             raise self._given_up("the deadline leaves no time for another attempt")
         if not self.retries.take():

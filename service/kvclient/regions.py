@@ -1,7 +1,7 @@
 """The regions that a client knows: which of them to ask now. Pure: the time comes in."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 FAILURES = 5  # in a row, of requests that reached the region
 OPEN_S = 2.0  # how long a region that fails is left alone, before one request tries it again
@@ -46,11 +46,11 @@ class Regions:
         self._breakers = {name: Breaker() for name in names}
         self._homes: OrderedDict[str, str] = OrderedDict()
 
-    def choose(self, namespace: str, now_s: float, *, is_write: bool) -> str:
-        """The nearest region that does not fail, for writes the namespace's home before it; if all fail, the first
-        in that order."""
+    def choose(self, namespace: str, now_s: float, *, is_write: bool, failures: Mapping[str, int]) -> str:
+        """The nearest region that does not fail, for writes the namespace's home before it; but first the regions
+        with the fewest `failures` of this call. If all fail, the first in that order."""
         home = self._homes.get(namespace) if is_write else None
-        order = self.names if home is None else (home, *(name for name in self.names if name != home))
+        order = sorted(self.names, key=lambda name: (failures.get(name, 0), name != home))  # stable: nearest first
         return next((name for name in order if self._breakers[name].admit(now_s)), order[0])
 
     def remember_home(self, namespace: str, region: str) -> None:

@@ -16,7 +16,6 @@ from starlette.routing import Route
 
 from kvclient import AsyncClient, OutcomeUnknown
 
-
 AT_ONCE = 8
 
 
@@ -47,6 +46,7 @@ async def slow_server() -> AsyncIterator[SlowServer]:
     slow = SlowServer()
     app = Starlette(routes=[Route("/v1/kv/{ns}/{id}", slow.record, methods=["GET", "PUT"])])
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does it for sockets of its own only
         slow.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
         serving = asyncio.create_task(server.serve([listener]))
@@ -81,7 +81,7 @@ async def test_no_connection_is_left_behind_by_the_copies_that_lost(slow_server:
 
 
 async def test_a_server_that_never_answers_costs_the_deadline_and_no_more(slow_server: SlowServer) -> None:
-    slow_server.slow_s, slow_server.share = 60, 1
+    slow_server.slow_s, slow_server.share = 2, 1
     async with AsyncClient(slow_server.url) as kv:
         with pytest.raises(OutcomeUnknown):
             await asyncio.wait_for(kv.put("demo", "a", b"v", deadline_s=0.3), 30)

@@ -212,14 +212,31 @@ def test_a_write_that_may_have_been_done_goes_elsewhere_if_the_caller_says_so(wo
     assert world.asked == ["eu", "eu", "us"]
 
 
-def test_a_write_that_the_service_did_not_begin_goes_elsewhere(world: Any) -> None:
-    world.regions |= {
-        "eu": world.in_turn(world.problem(503, "store-unavailable")),
-        "us": world.in_turn(world.written()),
-    }
+def test_a_write_that_the_service_did_not_begin_goes_elsewhere_and_does_not_wait_there(world: Any) -> None:
+    failing = world.problem(503, "store-unavailable", retry_after="3")
+    world.regions |= {"eu": world.in_turn(failing), "us": world.in_turn(failing, world.written())}
     world.tell(put)
 
-    assert world.asked == ["eu"] * FAILURES + ["us"]
+    assert world.asked[:2] == ["eu", "us"]
+    assert world.seen[1].at_s < 3 <= world.seen[2].at_s
+
+
+def test_a_read_that_gets_no_answer_goes_elsewhere_a_write_may_not(world: Any) -> None:
+    world.regions |= {"eu": world.after(HANGS, world.found()), "us": world.in_turn(world.found())}
+    world.tell(get)
+    assert world.asked == ["eu", "us"]
+
+    with pytest.raises(OutcomeUnknown):
+        world.tell(put)
+    assert set(world.asked[2:]) == {"eu"}
+
+
+def test_a_session_that_one_region_cannot_satisfy_is_taken_to_the_next_and_back(world: Any) -> None:
+    behind = world.problem(409, "session-not-satisfied")
+    world.regions |= {"eu": world.in_turn(behind, world.found()), "us": world.in_turn(behind)}
+    world.tell(get)
+
+    assert world.asked == ["eu", "us", "eu"]
 
 
 def test_a_limit_says_nothing_of_an_attempt_before_it(world: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvclient import AsyncClient, DeadlineExceeded, Rejected
+from kvclient import AsyncClient, DeadlineExceeded, Rejected, SessionNotSatisfied
 from kvclient.session import TOKENS
 
 
@@ -110,6 +110,34 @@ def test_an_absent_record_is_something_seen(world: Any) -> None:
         return str(session)
 
     assert world.tell(story) == "t1"
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_an_absence_that_may_be_old_is_an_error(world: Any, method: str) -> None:
+    """A record carries the mark; None could not, and would be silently stale."""
+    absent = world.problem(404, "record-not-found")
+    absent.headers["kv-session-satisfied"] = "no"
+    world.regions["eu"] = world.in_turn(absent)
+
+    with pytest.raises(SessionNotSatisfied):
+        world.tell(lambda kv: getattr(kv.session(), method)("demo", "a"))
+
+
+def test_items_and_batches_that_may_be_old_are_errors_where_they_cannot_say_so(world: Any) -> None:
+    missing = {"status": 404, "problem": world.problem(404, "record-not-found").json()}
+    behind = {"kv-session-satisfied": "no"}
+    world.regions["eu"] = world.in_turn(
+        httpx.Response(200, json={"results": [missing]}, headers=behind),
+        httpx.Response(200, json={"items": [], "next": None}, headers=behind),
+    )
+
+    async def story(kv: AsyncClient) -> None:
+        (result,) = await kv.session().get_many("demo", ["a"])
+        assert isinstance(result, SessionNotSatisfied)
+        with pytest.raises(SessionNotSatisfied):
+            assert not [item async for item in kv.session().items("demo", "a")]
+
+    world.tell(story)
 
 
 def test_a_session_goes_on_elsewhere(world: Any) -> None:
