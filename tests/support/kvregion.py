@@ -91,10 +91,11 @@ class Pod:
         policies: tuple[Namespace, ...] = POLICIES,
         max_value_bytes: int = 1000,
         clock_us: Callable[[], int] = now_us,
+        objection: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.store, self.cache = store, cache
         self.sessions = Sessions(b"secret", here, clock_us)
-        self.clock = HybridClock(clock_us, slot)
+        self.clock = HybridClock(clock_us, slot, objection)
         self.suspects = Suspects(store, cache, lambda: None, now_s=now_s)
         self.filling = Filling(
             store=store,

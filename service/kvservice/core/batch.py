@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 async def each(operations: Sequence[Callable[[], Awaitable[T]]], deadline: Deadline) -> list[T | KvError]:
     """What each operation gave, in order; errors are values. Those that are not done shortly before the deadline are
-    cancelled, and DeadlineExceeded says whether they had begun."""
+    cancelled, and DeadlineExceeded says whether they had begun. Raises it if the deadline has passed already."""
+    deadline.check()
     begun: set[int] = set()
     room = asyncio.Semaphore(AT_ONCE)
 
