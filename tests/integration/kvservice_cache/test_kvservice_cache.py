@@ -157,9 +157,11 @@ async def test_after_a_flush_the_first_reader_that_misses_fills(cache: RedisCach
 
 
 async def test_what_took_longer_than_copies_live_does_not_get_in(open_cache: Any, valkey: Any) -> None:
-    cache = open_cache(valkey.url, ttl_s=1, stale_s=0)
+    cache = open_cache(valkey.url, ttl_s=0.2, stale_s=0)
+    await cache.lease(KEY)
+    await asyncio.sleep(0.3)
     with pytest.raises(CacheUnavailable, match="lost"):
-        await refill(cache, envelope(256), cost_s=0.95)
+        await cache.offer(KEY, envelope(256), cost_s=0.25)
 
     assert await value(cache) is None
 

@@ -134,13 +134,15 @@ async def test_callers_who_wait_their_turn_do_not_wait_for_a_hanging_shard_again
 
     tried = [failure for failure in failures if "TimeoutError" in str(failure)]
     assert all(isinstance(failure, CacheUnavailable) for failure in failures)
-    assert len(tried) <= 2 * 32
+    assert len(tried) <= 32
 
 
 @pytest.mark.counted
 async def test_a_thousand_misses_of_three_pods_are_one_read_of_the_store(
-    open_cache: Any, valkey: Any, counted: Any
+    open_cache: Any, valkey: Any, counted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("kvservice.cache.redis.LEASE_MS", 60_000)  # a machine that stalls is no holder that died
+    monkeypatch.setattr("kvservice.core.filling.WAIT_S", 60)
     rounds = counted(short=3, full=20)
     store_ = store(*(Key("ns", str(number)) for number in range(rounds)))
     pods = [FillingPod(store_, open_cache(valkey.url)) for _ in range(3)]

@@ -167,6 +167,19 @@ async def test_a_feed_that_was_evicted_begins_anew_and_says_so(cache: RedisCache
     assert (page.entries, page.lost) == (written, True)
 
 
+async def test_a_feed_whose_epoch_was_evicted_goes_on_even_if_the_clock_went_back(
+    cache: RedisCache, feed: RedisFeed, valkey: Any
+) -> None:
+    await write(cache, 256)
+    valkey.client.xadd("kv1-feed", {"entry": b"", "envelope": b""}, id="9999999999999999-1")
+    valkey.client.delete("kv1-epoch")
+    cursor = (await feed.read("", limit=10, wait_s=0)).cursor
+    written = await write(cache, 512)
+    page = await feed.read(cursor, limit=10, wait_s=0)
+
+    assert (page.entries, page.lost) == ([written], True)
+
+
 async def test_a_shard_that_is_away_does_not_stop_the_others_and_keeps_its_place(
     shards: list[Any], open_cache: Any, feed_of_three: RedisFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,17 +38,23 @@ class WriteThrough(Plain):
 
 
 class SlowAnswers(MemoryStore):
-    """What it found waits before it is said. `found`: set when it has looked."""
+    """What it found in `there` is said at once, or after the writer's `put`, or when all is done."""
 
-    def __init__(self, pause: Callable[[], Awaitable[object]], envelopes: dict[Key, bytes]) -> None:
-        super().__init__(pause, envelopes)
-        self.found: defaultdict[Key, asyncio.Event] = defaultdict(asyncio.Event)
+    def __init__(self, there: MemoryStore, chance: random.Random) -> None:
+        super().__init__(envelopes=there.envelopes)
+        self._chance = chance
+        self.found, self.put_, self.done = (_events() for _ in range(3))
 
     async def read(self, key: Key, *, quorum: bool = True) -> bytes | None:
         envelope = self.envelopes.get(key)
         self.found[key].set()
-        await self.pause()
+        if (waits_for := self._chance.choice([None, self.put_, self.done, self.done])) is not None:
+            await waits_for[key].wait()
         return envelope
+
+
+def _events() -> defaultdict[Key, asyncio.Event]:
+    return defaultdict(asyncio.Event)
 
 
 class Bench:
@@ -56,19 +62,20 @@ class Bench:
 
     def __init__(self, caches: list[Any], seed: int) -> None:
         self.chance = random.Random(seed)
-        self.store = MemoryStore(pause=lambda: self.pause(0.004))
-        self.slow = SlowAnswers(lambda: self.pause(0.02), self.store.envelopes)
+        self.store = MemoryStore(pause=self.pause)
+        self.slow = SlowAnswers(self.store, self.chance)
         self.reader, *self.writers = (
             FillingPod(store, cache) for store, cache in zip((self.slow, self.store, self.store), caches, strict=True)
         )
         self.cache = caches[0]
 
-    async def pause(self, most_s: float = 0.004) -> None:
-        await asyncio.sleep(self.chance.choice([0, most_s / 2, most_s]))
+    async def pause(self) -> None:
+        await asyncio.sleep(self.chance.choice([0, 0.002, 0.004]))
 
     async def write(self, writer: int, key: Key, envelope: bytes) -> None:
         await self.pause()
         await self.store.put(key, envelope)
+        self.slow.put_[key].set()
         self.writers[writer].filling.wrote(key)
         await self.writers[writer].suspects.publish(key, envelope)
 
@@ -78,6 +85,7 @@ class Bench:
         if self.chance.random() < 0.5:  # else whoever comes first
             await self.slow.found[key].wait()
         await self.write(0, key, NEW)
+        self.slow.done[key].set()
         await reading
 
     async def two_writers(self, key: Key) -> None:
@@ -133,14 +141,13 @@ async def test_nor_do_a_reader_and_a_writer_when_the_shard_is_flushed_between(
         found = 0
         for begin in range(0, rounds, AT_ONCE):
             keys = [Key(name, str(number)) for number in range(begin, begin + AT_ONCE)]
-            flushed = asyncio.Event()
-            pods.slow.pause = flushed.wait
             pods.store.envelopes.update(dict.fromkeys(keys, OLD))
             readings = [asyncio.create_task(pods.reader.read(key)) for key in keys]
             await asyncio.gather(*(pods.slow.found[key].wait() for key in keys))
             await asyncio.gather(*(pods.write(0, key, NEW) for key in keys))
             valkey.client.flushall()
-            flushed.set()
+            for key in keys:
+                pods.slow.done[key].set()
             await asyncio.gather(*readings)
             found += sum(await asyncio.gather(*(pods.is_stale(key) for key in keys)))
         return found

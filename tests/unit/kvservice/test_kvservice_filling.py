@@ -223,7 +223,7 @@ async def test_without_a_copy_the_stores_failure_is_the_answer(region: Region) -
     assert [type(failure) for failure in failures] == [StoreUnavailable] * 3
 
 
-@pytest.mark.parametrize("fails", [{"get"}, {"lease"}, {"offer"}, {"get", "lease", "offer"}])
+@pytest.mark.parametrize("fails", [{"get"}, {"lease"}, {"offer"}, {"lease", "offer"}, {"get", "lease", "offer"}])
 @in_virtual_time
 async def test_a_failing_cache_costs_a_read_one_timeout_and_no_more(region: Region, fails: set[str]) -> None:
     region.cache.fails = fails
@@ -310,6 +310,7 @@ async def test_one_of_the_region_refreshes_it(region: Region) -> None:
     await asyncio.gather(*(pod.read() for pod in (region.here, region.there) for _ in range(100)))
     await asyncio.sleep(2 * STORE_S)
 
+    assert region.cache.calls.count("lease") == 2, "one try of each pod"
     assert region.store.reads == 1
 
 
