@@ -57,7 +57,11 @@ class Node:
         self.process.wait(timeout=60)
 
     def pause(self) -> None:
+        """SIGSTOP; the last of its threads has stopped when this returns."""
         self.process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.process.pid}/task")
+        while not all(_state(thread) == "T" for thread in threads.iterdir()):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -130,6 +134,10 @@ def session_to(address: str) -> Iterator[Session]:
         monitor_reporting_enabled=False,
     ) as cluster:
         yield cluster.connect()
+
+
+def _state(thread: Path) -> str:
+    return (thread / "stat").read_text().rpartition(") ")[2][0]
 
 
 def _answers(address: str, known: int) -> bool:

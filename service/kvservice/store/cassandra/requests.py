@@ -5,7 +5,8 @@ part, nothing here blocks.
 """
 
 import asyncio
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import Any
@@ -17,9 +18,9 @@ from cassandra.policies import (
     ConstantSpeculativeExecutionPolicy,
     DCAwareRoundRobinPolicy,
     FallthroughRetryPolicy,
-    TokenAwarePolicy,
 )
-from cassandra.query import PreparedStatement, tuple_factory
+from cassandra.pool import Host
+from cassandra.query import PreparedStatement, Statement, tuple_factory
 
 from kvservice.cassandra import FAILURES, Nodes, brief, connect
 from kvservice.errors import StartError, StoreUnavailable
@@ -27,6 +28,7 @@ from kvservice.errors import StartError, StoreUnavailable
 ATTEMPT_S = 3.0  # for one request, the driver's own failover to other nodes included
 ATTEMPTS = 3  # of what may be repeated, when no answer came
 HEDGE_S = 0.1  # a node that has not answered by then may be gone: another one is asked, too
+SERIAL_HEDGE_S = 1.0  # later, because serial reads push conditional writes back
 
 Rows = list[tuple[Any, ...]]
 
@@ -106,14 +108,32 @@ class Requests:
             raise AnswerLost(f"the store does not answer: {brief(error)}; try again") from error
 
 
-def _profiles(datacenter: str) -> dict[object, ExecutionProfile]:
-    local = DCAwareRoundRobinPolicy(local_dc=datacenter)
-    any_replica = TokenAwarePolicy(local, shuffle_replicas=True)
-    first_replica = TokenAwarePolicy(local)  # transactions of one partition disturb each other least in one coordinator
+class ReplicasFirst(DCAwareRoundRobinPolicy):  # type: ignore[misc]
+    """Nodes of the datacenter, those with the data first, in any order: the next attempt shall go elsewhere.
 
-    def profile(consistency: int, balancing: TokenAwarePolicy, **others: object) -> ExecutionProfile:
+    The driver's TokenAwarePolicy with shuffle_replicas (3.30.1) shuffles one list for all, so that requests which are
+    on their way through it skip nodes, and end with "no host available".
+    """
+
+    def populate(self, cluster: Cluster, hosts: Iterable[Host]) -> None:
+        super().populate(cluster, hosts)
+        self._metadata = cluster.metadata
+
+    def make_query_plan(self, working_keyspace: str | None = None, query: Statement | None = None) -> Iterator[Host]:
+        plan = super().make_query_plan(working_keyspace, query)
+        key = query.routing_key if query else None
+        replicas = self._metadata.get_replicas(query.keyspace or working_keyspace, key) if query and key else ()
+        return iter(sorted(plan, key=lambda host: (host not in replicas, random.random())))  # noqa: S311
+
+
+def _profiles(datacenter: str) -> dict[object, ExecutionProfile]:
+    replicas_first = ReplicasFirst(local_dc=datacenter)
+
+    def profile(consistency: int, hedge_s: float | None = None, **others: object) -> ExecutionProfile:
+        if hedge_s is not None:
+            others["speculative_execution_policy"] = ConstantSpeculativeExecutionPolicy(hedge_s, 1)
         return ExecutionProfile(
-            load_balancing_policy=balancing,
+            load_balancing_policy=replicas_first,
             consistency_level=consistency,
             serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
             request_timeout=ATTEMPT_S,
@@ -121,14 +141,11 @@ def _profiles(datacenter: str) -> dict[object, ExecutionProfile]:
             **others,
         )
 
-    hedged = {"speculative_execution_policy": ConstantSpeculativeExecutionPolicy(HEDGE_S, 1)}
     return {
-        How.QUORUM.value: profile(ConsistencyLevel.LOCAL_QUORUM, any_replica, **hedged),
-        How.ONE.value: profile(ConsistencyLevel.LOCAL_ONE, any_replica, **hedged),
-        How.SERIAL.value: profile(ConsistencyLevel.LOCAL_SERIAL, first_replica),
-        How.CONDITIONAL.value: profile(
-            ConsistencyLevel.LOCAL_QUORUM, first_replica, retry_policy=FallthroughRetryPolicy()
-        ),
+        How.QUORUM.value: profile(ConsistencyLevel.LOCAL_QUORUM, HEDGE_S),
+        How.ONE.value: profile(ConsistencyLevel.LOCAL_ONE, HEDGE_S),
+        How.SERIAL.value: profile(ConsistencyLevel.LOCAL_SERIAL, SERIAL_HEDGE_S),
+        How.CONDITIONAL.value: profile(ConsistencyLevel.LOCAL_QUORUM, retry_policy=FallthroughRetryPolicy()),
     }
 
 
