@@ -50,6 +50,7 @@ _CHANGES = (
     problems.INTERNAL,
     problems.STORE_UNAVAILABLE,
     problems.STORE_BUSY,
+    problems.UNAVAILABLE,
 )
 
 _ALWAYS = ("KV-Session", "KV-Deadline-Ms", "KV-Priority")

@@ -50,6 +50,7 @@ STORE_UNAVAILABLE = Kind("store-unavailable", 503, "The store cannot be reached"
 STORE_BUSY = Kind("store-busy", 503, "Too many requests wait for the store")
 KEYS_UNAVAILABLE = Kind("keys-unavailable", 503, "The token cannot be checked now")
 OVERLOADED = Kind("overloaded", 503, "Too many requests are under way")
+UNAVAILABLE = Kind("unavailable", 503, "It cannot be had now")
 CLOCK_SKEW = Kind("clock-skew", 503, "The clocks disagree")
 
 _BY_ERROR: dict[type[errors.KvError], Kind] = {
@@ -73,6 +74,7 @@ _BY_ERROR: dict[type[errors.KvError], Kind] = {
     errors.KeysUnavailable: KEYS_UNAVAILABLE,
     errors.Overloaded: OVERLOADED,
     errors.ClockSkew: CLOCK_SKEW,
+    errors.Unavailable: UNAVAILABLE,
 }
 KINDS = (UNKNOWN_ROUTE, METHOD_NOT_ALLOWED, RECORD_NOT_FOUND, INTERNAL, *_BY_ERROR.values())
 

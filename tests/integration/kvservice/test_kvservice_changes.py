@@ -47,7 +47,8 @@ def test_who_waits_is_told_at_once(pod: Any) -> None:
 def test_an_answer_is_bounded(pod: Any) -> None:
     for number in range(10):
         httpx.put(f"{pod.url}/v1/kv/demo/{number}", content=bytes(1_000_000))
-    cursor, seen = "", []
+    cursor = ""
+    seen: list[str] = []
     while len(seen) < 10:
         page = changes(pod, after=cursor, limit=1000)
         assert sum(len(each["value"]) for each in page["changes"]) <= 4 * 2**20 * 4 / 3 + 4

@@ -109,7 +109,7 @@ def test_paging_cut_anywhere_loses_nothing_and_repeats_nothing(client: httpx.Cli
         seen: list[str] = []
         token: str | None = None
         while True:
-            query = {"limit": choose.randint(1, 60), **({} if token is None else {"page": token})}
+            query: dict[str, str | int] = {"limit": choose.randint(1, 60), **({} if token is None else {"page": token})}
             body = client.get("/items", params=query).raise_for_status().json()
             seen += [each["item"] for each in body["items"]]
             token = body["next"]

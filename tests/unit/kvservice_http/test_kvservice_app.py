@@ -57,6 +57,7 @@ async def test_an_error_of_the_use_case_is_its_problem(
         (errors.StoreBusy, "store-busy"),
         (errors.ClockSkew, "clock-skew"),
         (errors.Overloaded, "overloaded"),
+        (errors.Unavailable, "unavailable"),
     ],
 )
 async def test_what_passes_is_answered_503_and_when_to_come_again(
@@ -101,7 +102,7 @@ async def test_an_error_that_is_no_clients_business_is_internal(service: Service
 
 
 def test_every_error_that_a_request_can_meet_has_a_problem() -> None:
-    inward = {"KvError", "SettingsError", "StartError", "MigrationError", "Unavailable", "CacheUnavailable"}
+    inward = {"KvError", "SettingsError", "StartError", "MigrationError", "CacheUnavailable"}
     mine = {name for name, each in vars(errors).items() if isinstance(each, type)} - inward - {"EnvelopeError"}
     slugs = {"".join(part.title() for part in kind.slug.split("-")) for kind in KINDS}
 
