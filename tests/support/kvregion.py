@@ -8,7 +8,7 @@ from typing import Any
 from kvcaching import MemoryCache, MemoryStore, now_s
 from kvservice.core.clock import HybridClock
 from kvservice.core.conditions import Conditions
-from kvservice.core.envelope import Envelope, decode
+from kvservice.core.envelope import Envelope, decode, newer
 from kvservice.core.filling import Filling
 from kvservice.core.namespaces import Namespace, Namespaces, WriteMode
 from kvservice.core.ports import Change, Decide, Key, Page, Row
@@ -37,9 +37,11 @@ class WholeStore(MemoryStore):
     lose_answers: bool = False
 
     async def put(self, key: Key, envelope: bytes, *, announce: bool = True) -> None:
-        before = self.envelopes.get(key)
-        await super().put(key, envelope, announce=announce)
-        self.writes += self.envelopes.get(key) != before
+        await self.pause()
+        if newer(envelope, self.envelopes.get(key, b"")):
+            self.envelopes[key] = envelope
+            self.writes += 1
+        await self.pause()
 
     async def update(self, key: Key, decide: Decide, token: str | None = None) -> None:
         await self.pause()
