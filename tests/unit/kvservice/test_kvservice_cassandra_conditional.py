@@ -93,7 +93,7 @@ class Faulty:
         await asyncio.gather(*self._late)
 
     async def _swap_later(self, name: str, values: Sequence[object]) -> bool:
-        await self._pass(60)
+        await self._pass(12)
         return self._swap(name, values)
 
     async def _pass(self, turns: int) -> None:
