@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from kvservice.cassandra import PATIENCE_S, Nodes
 from kvservice.core.envelope import version_of
 from kvservice.core.ports import Decide, Key, Page, Row
-from kvservice.errors import OutcomeUnknown, StoreBusy, StoreUnavailable, Unavailable
+from kvservice.errors import OutcomeUnknown, StoreBusy, Unavailable
 from kvservice.store.cassandra.conditional import Update, claim, ttl_s
 from kvservice.store.cassandra.requests import AnswerLost, How, Requests
 from kvservice.telemetry import Telemetry
@@ -50,7 +50,7 @@ class CassandraStore:
             try:
                 await self._requests.repeat("put", (version_of(envelope), ttl_s(envelope), envelope, *key))
             except AnswerLost as error:
-                raise StoreUnavailable(f"{error}; the write may have happened, to repeat it is safe") from error
+                raise OutcomeUnknown(f"{error}; the write may have happened, to repeat it is safe") from error
 
     async def update(self, key: Key, decide: Decide, token: str | None = None) -> None:
         with self._operation("write"):
