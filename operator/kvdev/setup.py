@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 from kvdev import parts
-from kvdev.errors import KvdevError
+from kvdev.errors import KvdevError, MissingPartError
+from kvdev.parts import cassandra
+from kvdev.parts.store import Say
 
 REPORT = Path("build", "setup.json")
 
@@ -26,6 +28,7 @@ def main() -> int:
 
     try:
         found = parts.find(say)
+        _bring_cassandra(say)
     except KvdevError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
@@ -37,6 +40,14 @@ def main() -> int:
     REPORT.write_text(json.dumps(seconds) + "\n")
     say("every part is here")
     return 0
+
+
+def _bring_cassandra(say: Say) -> None:
+    """For those who want one; a machine without Java can do all the rest."""
+    try:
+        cassandra.jars(say)
+    except MissingPartError as error:
+        say(f"going on without Cassandra: {error}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from kvdev.state import cache_home
 
 VERSION = "5.0.9"
 JAVA = 17  # what Cassandra 5.0 is made for; it refuses newer ones
+DEBIAN = Path("/usr/lib/jvm")  # where it keeps one Java beside others
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
 HINT = "install it, on Debian 12 with: apt-get install -y --no-install-recommends maven openjdk-17-jre-headless"
 
@@ -45,9 +46,9 @@ def jars(say: Say) -> list[Path]:
 
 
 def java() -> Path:
-    """A `java` of the right version: JAVA_HOME's, PATH's, or where Debian keeps it beside others."""
-    places = [os.environ.get("JAVA_HOME", "") + "/bin/java", shutil.which("java") or ""]
-    debian = sorted(str(path) for path in Path("/usr/lib/jvm").glob(f"java-{JAVA}-openjdk-*/bin/java"))
+    """A `java` of the right version: JAVA_HOME's, PATH's, or Debian's. MissingPartError if there is none."""
+    places = [os.environ.get("JAVA_HOME", "/nowhere") + "/bin/java", shutil.which("java") or ""]
+    debian = sorted(str(path) for path in DEBIAN.glob(f"java-{JAVA}-openjdk-*/bin/java"))
     for place in [*places, *debian]:
         if os.access(place, os.X_OK) and _version(place) == JAVA:
             return Path(place)
