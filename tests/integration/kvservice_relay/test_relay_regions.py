@@ -31,7 +31,7 @@ from kvservice.telemetry import Telemetry
 
 pytestmark = pytest.mark.real
 TLS = ssl.create_default_context()
-TOKEN = "relays only"
+TOKEN = "only-relays"
 DAY_US = 86_400_000_000
 
 

@@ -121,6 +121,16 @@ async def test_a_peers_newer_write_takes_the_entry_away_and_cursors_hold(pod: Po
     assert await pod.changes(cursor) == [Entry(C, envelope(1))]
 
 
+async def test_an_idle_followers_cursor_passes_by_what_peers_bring(pod: Pod) -> None:
+    """Else each look would go through all of it again."""
+    cursor = await pod.end()
+    await pod.store.put(A, envelope(1, "there"), announce=False)
+    page = await pod.feed.read(cursor, limit=10, wait_s=0)
+
+    assert not page.entries
+    assert int(page.cursor) > int(cursor)
+
+
 async def test_a_peers_older_write_leaves_the_entry(pod: Pod) -> None:
     await pod.store.put(A, envelope(2))
     await pod.store.put(A, envelope(1, "there"), announce=False)
