@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kvcaching import MemoryCache, MemoryStore, now_s
+
 from kvservice.core.clock import HybridClock
 from kvservice.core.conditions import Conditions
 from kvservice.core.envelope import Envelope, decode, newer

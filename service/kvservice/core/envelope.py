@@ -67,9 +67,13 @@ def decode(data: bytes) -> Envelope:
     if flags & ~(_TOMBSTONE | _SEEN) or len(data) < type_end:
         raise EnvelopeError(f"flags {flags:#04x} and {len(data)} bytes are no envelope of this build")
     seen, begin = _decode_seen(data, type_end) if flags & _SEEN else ({}, type_end)
+    try:
+        region = data[_HEAD.size : region_end].decode()
+    except UnicodeDecodeError as error:
+        raise EnvelopeError("the origin region is not UTF-8") from error
     return Envelope(
         version=version,
-        region=data[_HEAD.size : region_end].decode(),
+        region=region,
         content_type=data[region_end:type_end].decode("latin-1"),
         payload=data[begin:],
         expires_us=expires_us,

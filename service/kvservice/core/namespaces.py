@@ -49,10 +49,10 @@ class Namespace(_Model):
 
     name: Annotated[str, Field(pattern=rf"^\*$|{NAME_PATTERN}")]
     write_mode: WriteMode = WriteMode.LWW
-    home: str = ""
+    home: Annotated[str, Field(pattern=r"^$|^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)] = ""
     ttl_s: Annotated[int, Field(ge=0, le=10 * 366 * 86400)] = 0
     value_bytes: Annotated[int | None, Field(ge=1)] = None
-    requests_per_second: Annotated[float, Field(ge=0)] = 0
+    requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     session_elsewhere: Elsewhere = Elsewhere.WAIT
     access: Access = Access()
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kvservice.core.admission import Admission
 from kvservice.core.namespaces import Namespace
 from kvservice.core.request import Priority

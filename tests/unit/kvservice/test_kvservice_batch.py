@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from kvcaching import in_virtual_time, now_s
+
 from kvservice.core.batch import AT_ONCE, each
 from kvservice.core.request import Deadline
 from kvservice.errors import DeadlineExceeded, StoreBusy

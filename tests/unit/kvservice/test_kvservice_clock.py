@@ -55,6 +55,11 @@ def test_a_version_too_far_ahead_is_not_accepted() -> None:
     assert not clock().accepts(NOW_US + MAX_AHEAD_US + 1)
 
 
+def test_a_clock_that_is_not_to_be_trusted_issues_nothing() -> None:
+    with pytest.raises(ClockSkew, match="5 s off"):
+        HybridClock(lambda: NOW_US, 7, lambda: "5 s off").issue(0)
+
+
 def test_a_pod_keeps_its_slot() -> None:
     assert writer_slot("orders-eu-west-0") == writer_slot("orders-eu-west-0")
     assert len({writer_slot(f"pod-{number}") for number in range(100)}) > 60

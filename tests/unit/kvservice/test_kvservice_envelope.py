@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvservice.core.envelope import Envelope, decode, encode
+from kvservice.core.envelope import (
+    NEVER_WRITTEN,
+    Envelope,
+    decode,
+    encode,
+    expires_us_of,
+    never_written,
+    newer,
+    version_of,
+)
 from kvservice.errors import EnvelopeError
 
 GOLDEN = [
@@ -14,11 +23,16 @@ GOLDEN = [
     ),
     (
         Envelope(256, "local", "", b"", tombstone=True),
-        "00000000000001000100000000000000000500" + b"local".hex(),
+        "00000000000001000000000000000000010500" + b"local".hex(),
+    ),
+    (
+        Envelope(256, "r", "t", b"v", seen={"us-east": 2**62, "ap": 1}),
+        "00000000000001000000000000000000020101" + b"rt".hex() + "02" + "02" + b"ap".hex() + "0000000000000001"
+        "07" + b"us-east".hex() + "4000000000000000" + b"v".hex(),
     ),
     (
         Envelope(2**63, "r", "x/\xe9", b"\x00\xff", expires_us=2**40),
-        "80000000000000000000000100000000000103" + b"rx/\xe9\x00\xff".hex(),
+        "80000000000000000000010000000000000103" + b"rx/\xe9\x00\xff".hex(),
     ),
 ]
 ENVELOPES = st.builds(
@@ -29,7 +43,11 @@ ENVELOPES = st.builds(
     payload=st.binary(max_size=200),
     expires_us=st.integers(0, 2**64 - 1),
     tombstone=st.booleans(),
+    seen=st.dictionaries(st.text("abc-", max_size=9), st.integers(0, 2**64 - 1), max_size=5),
 )
+
+
+TIES = [(b"a", 0), (b"b", 0), (b"a", 1)]
 
 
 @pytest.mark.parametrize(("envelope", "golden"), GOLDEN)
@@ -50,10 +68,60 @@ def test_decoding_gives_back_what_was_encoded(envelope: Envelope) -> None:
 @given(ENVELOPES, ENVELOPES)
 def test_the_first_eight_bytes_order_as_the_versions_do(one: Envelope, other: Envelope) -> None:
     assert (encode(one)[:8] < encode(other)[:8]) == (one.version < other.version)
+    assert newer(encode(one), encode(other)) or one.version <= other.version
+
+
+def test_of_equal_versions_the_one_that_expires_wins_then_the_larger_bytes() -> None:
+    lasting, larger, expiring = (Envelope(256, "r", "", payload, expires_us) for payload, expires_us in TIES)
+
+    assert newer(encode(larger), encode(lasting))
+    assert newer(encode(expiring), encode(larger))
+
+
+@given(ENVELOPES)
+def test_version_and_expiry_are_read_without_the_rest(envelope: Envelope) -> None:
+    assert (version_of(encode(envelope)), expires_us_of(encode(envelope))) == (envelope.version, envelope.expires_us)
+
+
+@given(ENVELOPES)
+def test_any_write_is_newer_than_none(envelope: Envelope) -> None:
+    assert newer(encode(envelope), never_written()) or envelope.version == NEVER_WRITTEN
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\0" * 18, bytes.fromhex("00" * 17 + "ff00"), bytes.fromhex("00" * 8 + "02" + "00" * 10)]
+    ("expires_us", "tombstone", "is_live"),
+    [
+        (0, False, True),
+        (100, False, False),
+        (101, False, True),
+        (0, True, False),
+        (101, True, False),
+    ],
+)
+def test_deleted_and_expired_records_are_not_live(expires_us: int, tombstone: bool, is_live: bool) -> None:
+    assert Envelope(256, "r", "", b"", expires_us, tombstone).is_live(100) == is_live
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_an_envelope_or_refused(data: bytes) -> None:
+    try:
+        envelope = decode(data)
+    except EnvelopeError:
+        return
+    assert decode(encode(envelope)) == envelope
+
+
+@given(ENVELOPES, st.data())
+def test_a_cut_head_is_refused(envelope: Envelope, data: st.DataObject) -> None:
+    whole = encode(envelope)
+    cut = data.draw(st.integers(0, len(whole) - len(envelope.payload) - 1))
+
+    with pytest.raises(EnvelopeError):
+        decode(whole[:cut])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0" * 18, bytes.fromhex("00" * 17 + "ff00"), bytes.fromhex("00" * 16 + "04" + "00" * 2)]
 )
 def test_what_this_build_did_not_write_is_refused(data: bytes) -> None:
     with pytest.raises(EnvelopeError):

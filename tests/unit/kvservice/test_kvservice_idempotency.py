@@ -1,8 +1,11 @@
 """Receipts: their bytes are a format in stores, and the fingerprint tells requests apart."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kvservice.core.conditions import Conditions
 from kvservice.core.envelope import Envelope
 from kvservice.core.idempotency import Outcome, Receipt, decode, encode, fingerprint, same
@@ -19,8 +22,15 @@ GOLDEN = [
         "0103" + PRINT.hex() + "0000000000000100" + "0" * 16 + "030100" + b"r".hex() + "0101730000000000000001",
     ),
 ]
-BASE = {"method": "PUT", "item": "", "payload": b"v", "content_type": "", "ttl_s": None, "conditions": Conditions()}
-OTHERS = [
+BASE: dict[str, Any] = {
+    "method": "PUT",
+    "item": "",
+    "payload": b"v",
+    "content_type": "",
+    "ttl_s": None,
+    "conditions": Conditions(),
+}
+OTHERS: list[dict[str, Any]] = [
     {"method": "PATCH"},
     {"item": "i"},
     {"payload": b"w"},
@@ -40,11 +50,11 @@ def test_the_bytes_are_the_golden_ones(receipt: Receipt, golden: str) -> None:
 
 
 def test_the_fingerprint_is_the_golden_one() -> None:
-    assert fingerprint(**BASE).hex() == "5a30f0ce440f4a6e63b23e504541a3a7"  # type: ignore[arg-type]
+    assert fingerprint(**BASE).hex() == "5a30f0ce440f4a6e63b23e504541a3a7"
 
 
 def test_requests_that_differ_have_different_fingerprints() -> None:
-    prints = [fingerprint(**(BASE | other)) for other in [{}, *OTHERS]]  # type: ignore[arg-type]
+    prints = [fingerprint(**(BASE | other)) for other in [{}, *OTHERS]]
 
     assert len(set(prints)) == len(prints)
 

@@ -1,12 +1,14 @@
 """Ranges: pages bounded in items, bytes and time; nothing lost, nothing twice. In virtual time."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kvcaching import in_virtual_time, now_s
 from kvregion import START_US, Pod, WholeStore, now_us, pod
+
 from kvservice.core.envelope import Envelope, encode
 from kvservice.core.namespaces import Elsewhere, Namespace
 from kvservice.core.ports import Key, Page
@@ -111,9 +113,9 @@ def test_pages_cut_anywhere_lose_nothing_and_give_nothing_twice(
     """The store is slow now and then, so that deadlines cut pages; small chunks cut them often."""
 
     class Slow(WholeStore):
-        async def scan(self, *where: object, limit: int, **rest: object) -> Page:  # type: ignore[override]
+        async def scan(self, *where: str, limit: int, **rest: Any) -> Page:
             await asyncio.sleep(cuts.pop() * 0.25 if cuts else 0)
-            return await super().scan(*where, limit=min(limit, 3), **rest)  # type: ignore[arg-type]
+            return await super().scan(*where, limit=min(limit, 3), **rest)
 
     @in_virtual_time
     async def test() -> None:

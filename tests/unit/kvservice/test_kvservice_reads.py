@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 from kvcaching import MemoryCache, in_virtual_time, now_s
-from kvregion import CAS, PLAIN, START_US, Pod, WholeStore, pod, pods
+from kvregion import CAS, PLAIN, START_US, Gate, Pod, WholeStore, after, pod, pods
+
 from kvservice.core.envelope import Envelope, decode, encode, never_written, version_of
 from kvservice.core.namespaces import Elsewhere, Namespace
 from kvservice.core.ports import Key
@@ -107,15 +108,18 @@ def test_a_session_that_read_does_not_read_anything_older(gone: bool) -> None:
 async def test_a_session_does_not_get_what_a_read_that_began_before_its_write_brings() -> None:
     one, other = pods(2)
     one.store.envelopes[KEY] = old()
+    gate = Gate()
+    one.store.pause = after(1, gate)
     slow = asyncio.create_task(other.value(KEY))
-    while one.store.reads == 0:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await gate.met.wait()
     context = one.context("")
-    writing = asyncio.create_task(one.records.write(KEY, b"new", "", context))
     one.cache.fails = {"offer"}
-    await writing
+    one.store.pause = lambda: asyncio.sleep(0)
+    await one.records.write(KEY, b"new", "", context)
     reading = asyncio.create_task(other.value(KEY, other.context(context.session.token())))
+    await asyncio.sleep(0.001)
+    assert not reading.done()
+    gate.open()
 
     assert await reading == b"new"
     assert await slow == b"old"
@@ -183,8 +187,8 @@ async def test_an_expired_record_is_not_there() -> None:
 
 @in_virtual_time
 async def test_a_namespace_that_is_not_there_is_refused() -> None:
+    one = pod()
     with pytest.raises(UnknownNamespace):
-        one = pod()
         await one.records.read(Key("other", "id"), one.context())
 
 

@@ -5,6 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kvservice.core.ports import Copy, Key
 from kvservice.core.session import ENTRIES, LIFE_S, MAX_CHARS, REGIONS, TOKENS, Session, Sessions, hash_of
 from kvservice.errors import InvalidSession

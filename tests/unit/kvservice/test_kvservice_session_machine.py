@@ -5,6 +5,7 @@ the client has been told of the record."""
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 from kvservice.core.ports import Copy, Key
 from kvservice.core.session import ENTRIES, Session, Sessions
 
@@ -143,5 +144,5 @@ class SessionMachine(RuleBasedStateMachine):
         return self.sessions[region].open(",".join(self.tokens))
 
 
-SessionMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+SessionMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestSessions = SessionMachine.TestCase

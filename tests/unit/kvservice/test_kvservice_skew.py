@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from kvcaching import MemoryCache, in_virtual_time, now_s
 from kvregion import PLAIN, Pod, WholeStore, now_us
+
 from kvservice.core.skew import PERIOD_S, Skew
 from kvservice.errors import CacheUnavailable, ClockSkew, StoreUnavailable
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from kvcaching import in_virtual_time
 from kvregion import CAS, PLAIN, Gate, Pod, WholeStore, after, now_us, pod, pods
+
 from kvservice.core.envelope import Envelope, encode
 from kvservice.core.namespaces import Namespace, WriteMode
 from kvservice.core.orders import RETENTION_S
@@ -420,13 +421,12 @@ def test_a_token_of_another_request_is_refused(key: Key, other: str) -> None:
         await one.records.write(key, b"one", "", one.context(token="t"))
         before = dict(one.store.envelopes)
         context = one.context(token="t", ttl_s=5 if other == "ttl" else None)
+        changed = key._replace(item="i") if other == "item" else key
+        payload, kind = b"two" if other == "payload" else b"one", "x" if other == "type" else ""
+        write = one.records.write(changed, payload, kind, context)
         with pytest.raises(IdempotencyMismatch):
-            if other == "method":
-                await one.records.delete(key, context)
-            else:
-                changed = key._replace(item="i") if other == "item" else key
-                payload, kind = b"two" if other == "payload" else b"one", "x" if other == "type" else ""
-                await one.records.write(changed, payload, kind, context)
+            await (one.records.delete(key, context) if other == "method" else write)
+        write.close()
 
         assert one.store.envelopes == before
 
