@@ -78,6 +78,7 @@ def _cache(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack) -> C
         settings.cache_urls,
         ttl_s=settings.cache_ttl_s,
         stale_s=settings.cache_stale_s,
+        feed_bytes=settings.cache_feed_bytes if settings.cassandra_points else 0,  # the embedded store has its own
         telemetry=telemetry,
         now_us=system_us,
         random=random.random,

@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     """Seconds a cached copy is fresh: the longest time it may be old after a failed invalidation."""
     cache_stale_s: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 3600.0
     """Seconds beyond that in which it is kept, to answer while the store fails; such answers say so."""
+    cache_feed_bytes: Annotated[int, Field(ge=2**16, le=2**40)] = 64 * 2**20
+    """Bytes of each shard's memory for the change feed that the other regions follow, with Cassandra as the store.
+    A shard needs several times as much in all."""
     namespaces: Annotated[
         tuple[Namespace, ...], NoDecode, BeforeValidator(_json), AfterValidator(_namespaces), Field(max_length=256)
     ] = (ANY_NAMESPACE,)

@@ -13,10 +13,13 @@ from typing import Any
 
 from kvoperator.api.spec import KVClusterSpec, Namespace, Slo
 from kvoperator.api.status import Revision
-from kvoperator.api.units import seconds
+from kvoperator.api.units import byte_count, seconds
 
 # Where pods find what is mounted.
 STORE_FOLDER, AUTH_FOLDER, CASSANDRA_FOLDER = "/var/lib/kv", "/etc/kv/auth", "/etc/kv/cassandra"
+
+FEED_PART = 8  # of a shard's memory, for the feed of changes that the other regions follow
+LEAST_FEED_BYTES = 2**16
 
 
 def revision(spec: KVClusterSpec) -> Revision:
@@ -43,11 +46,12 @@ def revision(spec: KVClusterSpec) -> Revision:
 
 def _storage(spec: KVClusterSpec) -> dict[str, str]:
     """Where the nodes are is not here: they are found anew, wherever they are, without another revision."""
+    feed = {"KV_CACHE_FEED_BYTES": str(max(byte_count(spec.cache.memory) // FEED_PART, LEAST_FEED_BYTES))}
     if spec.storage.cassandra:
-        return {"KV_CASSANDRA_KEYSPACE": "kv"}
+        return {"KV_CASSANDRA_KEYSPACE": "kv", **feed}
     if external := spec.storage.external:
         ca = {"KV_CASSANDRA_CA": f"{CASSANDRA_FOLDER}/ca.crt"} if external.tls else {}
-        return {"KV_CASSANDRA_KEYSPACE": external.keyspace, **ca}
+        return {"KV_CASSANDRA_KEYSPACE": external.keyspace, **feed, **ca}
     return {"KV_STORE_PATH": f"{STORE_FOLDER}/store.db"}
 
 

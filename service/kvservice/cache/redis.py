@@ -22,11 +22,11 @@ from kvservice.telemetry import Telemetry
 LEASE_MS = 1_000  # longer than nearly all reads of the store; after it the holder is taken for dead
 JITTER = 0.1  # of the time to live, at most: what was filled together does not get stale together
 NEGATIVE_S = 30.0  # at most: whatever another region writes is told to the cache, but that may be lost
-FEED_BYTES = 64 * 2**20  # of each shard, about; beyond it the oldest tenth goes
 
 
 class RedisCache:
-    """`ttl_s`: how long a copy is fresh. `stale_s`: how long beyond that it is kept. `random`: 0 <= x < 1."""
+    """`ttl_s`: how long a copy is fresh. `stale_s`: how long beyond that it is kept. `feed_bytes`: of each shard's
+    change feed, about, beyond which its oldest tenth goes; 0: no feed is kept. `random`: 0 <= x < 1."""
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class RedisCache:
         *,
         ttl_s: float,
         stale_s: float,
+        feed_bytes: int,
         telemetry: Telemetry,
         now_us: Callable[[], int],
         random: Callable[[], float],
@@ -42,6 +43,7 @@ class RedisCache:
         self._shards = [Shard(url, str(number)) for number, url in enumerate(urls)]
         self._ttl_s = ttl_s
         self._stale_s = stale_s
+        self._feed_bytes = feed_bytes
         self._telemetry = telemetry
         self._now_us = now_us
         self._random = random
@@ -97,7 +99,7 @@ class RedisCache:
             return "late"  # a newer copy may have come and gone meanwhile
         asked_in = shard.epoch_at(monotonic() - cost_s) if cost_s else b""
         metadata = trailer(self._now_us() - round(cost_s * 1e6), fresh_s, cost_s)
-        arguments = [envelope, metadata, keep_ms, asked_in, int(announce), FEED_BYTES]
+        arguments = [envelope, metadata, keep_ms, asked_in, int(announce and self._feed_bytes > 0), self._feed_bytes]
         outcome, epoch = await shard.run(shard.set_if_newer, [entry_name(key), EPOCH, FEED], arguments)
         shard.learn(epoch)
         return str(outcome.decode())

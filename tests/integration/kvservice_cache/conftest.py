@@ -36,12 +36,14 @@ async def open_cache(_patient: None) -> AsyncIterator[OpenCache]:
         *urls: str,
         ttl_s: float = 600,
         stale_s: float = 3600,
+        feed_bytes: int = 2**20,
         chance: float | None = None,
         policy: type[RedisCache] = RedisCache,
     ) -> RedisCache:
         telemetry = Telemetry(edges_s=(), build="", version="", region="", revision="")
         draw = random.Random(1).random if chance is None else lambda: chance
-        cache = policy(urls, ttl_s=ttl_s, stale_s=stale_s, telemetry=telemetry, now_us=system_us, random=draw)
+        kept = {"ttl_s": ttl_s, "stale_s": stale_s}
+        cache = policy(urls, **kept, feed_bytes=feed_bytes, telemetry=telemetry, now_us=system_us, random=draw)
         opened.append(cache)
         return cache
 

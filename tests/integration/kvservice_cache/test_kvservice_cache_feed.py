@@ -127,10 +127,16 @@ async def test_nothing_to_tell_is_an_empty_page_after_the_wait(feed: RedisFeed, 
     assert await feed.read(page.cursor, limit=10, wait_s=0.01) == ([], page.cursor, False)
 
 
+async def test_a_cache_that_keeps_no_feed_has_none(open_cache: Any, feed: RedisFeed, valkey: Any) -> None:
+    await write(open_cache(valkey.url, feed_bytes=0), 256)
+
+    assert (await feed.read("", limit=10, wait_s=0)).entries == []
+
+
 async def test_a_feed_that_was_trimmed_beyond_the_cursor_says_so_once(
-    cache: RedisCache, feed: RedisFeed, monkeypatch: pytest.MonkeyPatch
+    open_cache: Any, feed: RedisFeed, valkey: Any
 ) -> None:
-    monkeypatch.setattr("kvservice.cache.redis.FEED_BYTES", 200_000)
+    cache = open_cache(valkey.url, feed_bytes=200_000)
     await write(cache, 256)
     cursor = (await feed.read("", limit=10, wait_s=0)).cursor
     written = [await write(cache, 256 * number, KEY, bytes(10_000)) for number in range(2, 100)]
