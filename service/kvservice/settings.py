@@ -43,6 +43,12 @@ def _namespaces(value: tuple[Namespace, ...]) -> tuple[Namespace, ...]:
     return value
 
 
+def _bearer(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]*", value.get_secret_value()):
+        raise ValueError("expected letters, digits and ._~+/=- only, as a bearer token has")
+    return value
+
+
 def _replication(value: Any) -> Any:
     """`datacenter=copies` pairs, comma between them."""
     if not isinstance(value, str):
@@ -129,7 +135,7 @@ class Settings(BaseSettings):
     auth_file: Path | None = None
     """JSON file that says who is who: {"keys": [{"subject", "sha256"}], "jwt": {"jwks", "issuer", "audience"}}.
     None by default: everyone is let in."""
-    relay_token: SecretStr = SecretStr("")
+    relay_token: Annotated[SecretStr, AfterValidator(_bearer)] = SecretStr("")
     """Bearer token of the change feed, the same in all regions; without one nobody reads it."""
     peers: Annotated[dict[RegionName, str], NoDecode, BeforeValidator(_peers)] = {}
     """region=http://host:port of the other regions, comma list: whose change feeds `kvservice relay` follows."""

@@ -54,6 +54,7 @@ def test_a_wrong_setting_is_named_with_its_value(monkeypatch: pytest.MonkeyPatch
         ("KV_NAMESPACES", '[{"name":', "expected a JSON list"),
         ("KV_NAMESPACES", '[{"name": "a"}, {"name": "a"}]', "twice: a"),
         ("KV_PEERS", "us-east", "not so: us-east"),
+        ("KV_RELAY_TOKEN", "se cret", "expected letters"),
         ("KV_CASSANDRA_REPLICATION", "eu-west=none", "expected datacenter=copies"),
     ],
 )
