@@ -188,7 +188,8 @@ def _sentence(error: Any) -> str:
     if not error["loc"]:
         return f"{message}; see kvservice serve --help"
     name = PREFIX + str(error["loc"][0]).upper()
-    value = re.sub(r"//[^@\s]*@", "//…@", repr(error["input"]))  # a password is not for the log
+    is_secret = isinstance(Settings.model_fields[str(error["loc"][0])].default, SecretStr)
+    value = "…" if is_secret else re.sub(r"//[^@\s]*@", "//…@", repr(error["input"]))  # passwords are not for the log
     return f"{name}={value}: {message[0].lower()}{message[1:]}; see kvservice serve --help"
 
 

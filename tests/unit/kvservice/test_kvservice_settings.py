@@ -95,8 +95,9 @@ def test_each_wrong_setting_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatc
     assert len(str(failure.value).splitlines()) == 2
 
 
-def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KV_CACHE_URLS", "http://:secret@cache")
+@pytest.mark.parametrize(("name", "value"), [("KV_CACHE_URLS", "http://:secret@c"), ("KV_RELAY_TOKEN", "a secret")])
+def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
 
     with pytest.raises(SettingsError) as failure:
         load()
