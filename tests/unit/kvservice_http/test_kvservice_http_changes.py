@@ -52,6 +52,7 @@ async def test_without_a_token_in_the_settings_nobody_reads_them(service: Servic
 
     for token in ("", "relay", "=", "."):
         assert problem(await client.get(URL, headers={"authorization": f"Bearer {token}"})) == (401, "unauthenticated")
+    assert "KV_RELAY_TOKEN" in (await client.get(URL, headers=TOKEN)).json()["detail"]
     assert service.feed.asked == []
 
 
