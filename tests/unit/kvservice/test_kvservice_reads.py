@@ -11,6 +11,7 @@ from kvservice.core.envelope import Envelope, decode, encode, never_written, ver
 from kvservice.core.namespaces import Elsewhere, Namespace
 from kvservice.core.ports import Key
 from kvservice.core.request import Consistency
+from kvservice.core.session import ENTRIES
 from kvservice.errors import CacheUnavailable, SessionNotSatisfied, StoreUnavailable, UnknownNamespace
 
 KEY = PLAIN
@@ -85,6 +86,32 @@ def test_a_session_reads_what_it_wrote_past_an_old_copy(deleted: bool) -> None:
             await cached(one, copy)
 
             assert await other.value(KEY, other.context(context.session.token())) == (None if deleted else b"new")
+
+    test()
+
+
+@pytest.mark.parametrize("way", ["replay", "one"])
+def test_what_a_session_has_forgotten_is_not_hidden_by_an_old_answer(way: str) -> None:
+    @in_virtual_time
+    async def test() -> None:
+        one = pod()
+        await one.records.write(KEY, b"old", "", one.context(token="t"))
+        copy = one.store.envelopes[KEY]
+        await asyncio.sleep(1)
+        context = one.context("")
+        await one.records.write(KEY, b"new", "", context)
+        for number in range(ENTRIES):
+            await one.records.write(Key("plain", str(number)), b"", "", context)
+        await cached(one, copy)
+        one.cache.kept[KEY].asked_s -= 10
+        if way == "replay":
+            await one.records.write(KEY, b"old", "", one.context(context.session, token="t"))
+            await cached(one, copy)
+            one.cache.kept[KEY].asked_s -= 10
+        else:
+            await one.records.read(KEY, one.context(context.session, consistency=Consistency.ONE))
+
+        assert await one.value(KEY, one.context(context.session.token())) == b"new"
 
     test()
 
