@@ -90,23 +90,27 @@ class Nodes:
 
 
 @contextmanager
-def cassandras(folder: Path, *datacenters: str, heap: str = "384M") -> Iterator[Nodes]:
+def cassandras(
+    folder: Path, *datacenters: str, heap: str = "384M", reached: Mapping[str, str] | None = None
+) -> Iterator[Nodes]:
     """A fresh cluster with one node for each name given: cassandras(folder, "eu", "eu", "us"). Ready when entered.
 
+    `reached`: each node's address -> where the other nodes reach it, such as a link to its port 7000.
     Skips the test if there is no Java or no Maven on this machine.
     """
     try:
         cassandra.jars(print)
     except MissingPartError as error:
         pytest.skip(str(error))
-    addresses = [f"127.203.{os.getpid() % 250}.{next(_hosts) % 250}" for _ in datacenters]
+    reached = reached or {address: address for address in (free_address() for _ in datacenters)}
     with ExitStack() as stack:
         nodes = []
-        for address, datacenter in zip(addresses, datacenters, strict=True):
+        for (address, outside), datacenter in zip(reached.items(), datacenters, strict=True):
             environment = {
                 "CASSANDRA_CLUSTER_NAME": folder.name,
-                "CASSANDRA_SEEDS": ",".join(addresses),  # all of them, so that they may start together
+                "CASSANDRA_SEEDS": ",".join(reached.values()),  # all of them, so that they may start together
                 "CASSANDRA_LISTEN_ADDRESS": address,
+                "CASSANDRA_BROADCAST_ADDRESS": outside,
                 "CASSANDRA_RPC_ADDRESS": address,
                 "CASSANDRA_DC": datacenter,
                 "CASSANDRA_RACK": "a",
@@ -134,6 +138,10 @@ def session_to(address: str) -> Iterator[Session]:
         monitor_reporting_enabled=False,
     ) as cluster:
         yield cluster.connect()
+
+
+def free_address() -> str:
+    return f"127.203.{os.getpid() % 250}.{next(_hosts) % 250}"
 
 
 def _state(thread: Path) -> str:

@@ -6,27 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+from drills import DEADLY, lost_and_retried
 from history.checker import check
-from history.model import Consistency, History, Mode, Operation, Outcome
+from history.model import History, Mode, Operation, Outcome
 from history.recorder import contents
 from kvparts import Pod, StartPod, Valkey
 
 pytestmark = pytest.mark.real
 KEY = "the record"
-DEADLY = """
-import os, signal
-from kvservice.store.embedded import EmbeddedStore
-
-done = EmbeddedStore.{step}
-
-async def and_die(self, key, *rest, **more):
-    answer = await done(self, key, *rest, **more)
-    if key.id == "the record":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return answer
-
-EmbeddedStore.{step} = and_die
-"""
 
 
 @pytest.mark.parametrize(("mode", "step"), [(Mode.LWW, "put"), (Mode.LWW, "claim"), (Mode.CAS, "update")])
@@ -41,17 +28,14 @@ async def test_a_retry_gets_the_first_attempts_version_and_the_later_write_survi
     http: httpx.AsyncClient,
 ) -> None:
     healthy = start_pod(KV_CACHE_URLS=valkey.url)
-    doomed = start_altered_pod(DEADLY.format(step=step), KV_CACHE_URLS=valkey.url)
+    code = DEADLY.format(module="kvservice.store.embedded", store="EmbeddedStore", step=step)
+    doomed = start_altered_pod(code, KV_CACHE_URLS=valkey.url)
     client, other = (
         new_client("client", mode).at("local", [doomed.url]),
         new_client("other", mode).at("local", [healthy.url]),
     )
 
-    lost = await client.put(KEY, token="once")
-    seen = await other.get(KEY, Consistency.QUORUM)
-    later = await other.put(KEY)
-    retried = await client.at("local", [healthy.url]).put(KEY, value=lost.value, token="once")
-    again = await client.put(KEY, value=lost.value, token="once")
+    lost, seen, later, retried, again = await lost_and_retried(client, other, KEY, healthy)
     final = {"local": await contents(http, healthy.url, mode, [KEY])}
 
     assert (lost.outcome, retried.outcome) == (Outcome.UNKNOWN, Outcome.OK)
