@@ -12,7 +12,7 @@ from kvservice.cassandra import Nodes
 from kvservice.core.clock import system_us
 from kvservice.core.envelope import Envelope, encode
 from kvservice.core.ports import Change, Key
-from kvservice.errors import OutcomeUnknown, StoreUnavailable
+from kvservice.errors import OutcomeUnknown
 from kvservice.store.cassandra import CassandraStore, conditional, requests
 
 pytestmark = pytest.mark.real
@@ -85,7 +85,7 @@ async def test_a_plain_write_without_an_answer_may_be_repeated(
 ) -> None:
     key, value = Key("lww", uuid4().hex), encode(Envelope(system_us(), "here", "text/plain", b"mine"))
     node.pause()
-    with pytest.raises(StoreUnavailable, match="the write may have happened, to repeat it is safe"):
+    with pytest.raises(OutcomeUnknown, match="the write may have happened, to repeat it is safe"):
         await impatient.put(key, value)
 
     node.resume()

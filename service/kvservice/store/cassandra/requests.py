@@ -6,12 +6,13 @@ part, nothing here blocks.
 
 import asyncio
 import random
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import Any
 
-from cassandra import ConsistencyLevel, RequestValidationException
+from cassandra import ConsistencyLevel, OperationTimedOut, RequestValidationException
 from cassandra import Unavailable as TooFewReplicas
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.policies import (
@@ -29,6 +30,7 @@ ATTEMPT_S = 3.0  # for one request, the driver's own failover to other nodes inc
 ATTEMPTS = 3  # of what may be repeated, when no answer came
 HEDGE_S = 0.1  # a node that has not answered by then may be gone: another one is asked, too
 SERIAL_HEDGE_S = 1.0  # later, because serial reads push conditional writes back
+SILENT_S = 10.0  # for which a node that did not answer is asked last; by then the driver has seen that it is gone
 
 Rows = list[tuple[Any, ...]]
 
@@ -63,24 +65,25 @@ class AnswerLost(StoreUnavailable):
 
 
 class Requests:
-    def __init__(self, cluster: Cluster, session: Session, statements: dict[str, PreparedStatement]) -> None:
-        self._cluster = cluster
+    def __init__(self, session: Session, balancing: "ReplicasFirst", statements: dict[str, PreparedStatement]) -> None:
         self._session = session
+        self._balancing = balancing
         self._statements = statements
 
     @classmethod
     async def connect(cls, nodes: Nodes, keyspace: str, *, patience_s: float) -> "Requests":
         """Raises StartError."""
-        cluster, session = await connect(nodes, _profiles(nodes.datacenter), patience_s=patience_s)
+        balancing = ReplicasFirst(local_dc=nodes.datacenter)
+        cluster, session = await connect(nodes, _profiles(balancing), patience_s=patience_s)
         session.use_client_timestamp = False  # plain writes say theirs, conditional ones must not have any
         try:
-            return cls(cluster, session, await asyncio.to_thread(_prepare, session, keyspace))
+            return cls(session, balancing, await asyncio.to_thread(_prepare, session, keyspace))
         except BaseException:
             await asyncio.to_thread(cluster.shutdown)
             raise
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._cluster.shutdown)
+        await asyncio.to_thread(self._session.cluster.shutdown)
 
     async def repeat(self, name: str, values: Sequence[object], how: How = How.QUORUM) -> Rows:
         """For what is the same when it is done twice."""
@@ -105,15 +108,25 @@ class Requests:
         except _REFUSALS as error:
             raise StoreUnavailable(f"the store refuses: {brief(error)}; try again") from error
         except FAILURES as error:
+            if isinstance(error, OperationTimedOut):
+                self._balancing.ask_last(error.last_host)
             raise AnswerLost(f"the store does not answer: {brief(error)}; try again") from error
 
 
 class ReplicasFirst(DCAwareRoundRobinPolicy):  # type: ignore[misc]
-    """Nodes of the datacenter, those with the data first, in any order: the next attempt shall go elsewhere.
+    """Nodes of the datacenter: those that answer before those that did not of late, and of these the ones with the
+    data before the others; in any order else, as the next attempt shall go elsewhere.
 
     The driver's TokenAwarePolicy with shuffle_replicas (3.30.1) shuffles one list for all, so that requests which are
     on their way through it skip nodes, and end with "no host available".
     """
+
+    def __init__(self, local_dc: str) -> None:
+        super().__init__(local_dc=local_dc)
+        self._silent_until: dict[Host, float] = {}
+
+    def ask_last(self, host: Host) -> None:
+        self._silent_until[host] = time.monotonic() + SILENT_S
 
     def populate(self, cluster: Cluster, hosts: Iterable[Host]) -> None:
         super().populate(cluster, hosts)
@@ -123,17 +136,20 @@ class ReplicasFirst(DCAwareRoundRobinPolicy):  # type: ignore[misc]
         plan = super().make_query_plan(working_keyspace, query)
         key = query.routing_key if query else None
         replicas = self._metadata.get_replicas(query.keyspace or working_keyspace, key) if query and key else ()
-        return iter(sorted(plan, key=lambda host: (host not in replicas, random.random())))  # noqa: S311
+        now_s = time.monotonic()
+
+        def rank(host: Host) -> tuple[bool, bool, float]:
+            return self._silent_until.get(host, 0) > now_s, host not in replicas, random.random()  # noqa: S311
+
+        return iter(sorted(plan, key=rank))
 
 
-def _profiles(datacenter: str) -> dict[object, ExecutionProfile]:
-    replicas_first = ReplicasFirst(local_dc=datacenter)
-
+def _profiles(balancing: ReplicasFirst) -> dict[object, ExecutionProfile]:
     def profile(consistency: int, hedge_s: float | None = None, **others: object) -> ExecutionProfile:
         if hedge_s is not None:
             others["speculative_execution_policy"] = ConstantSpeculativeExecutionPolicy(hedge_s, 1)
         return ExecutionProfile(
-            load_balancing_policy=replicas_first,
+            load_balancing_policy=balancing,
             consistency_level=consistency,
             serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
             request_timeout=ATTEMPT_S,
