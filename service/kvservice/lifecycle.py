@@ -40,7 +40,9 @@ async def serve(settings: Settings, version: str) -> None:
     async with AsyncExitStack() as stack:
         data_socket = stack.enter_context(listen(settings.bind, settings.port, "KV_PORT"))
         admin_socket = stack.enter_context(listen(settings.bind, settings.admin_port, "KV_ADMIN_PORT"))
-        authenticator = auth.Authenticator(auth.load(settings.auth_file) if settings.auth_file else None, time.monotonic)
+        authenticator = auth.Authenticator(
+            auth.load(settings.auth_file) if settings.auth_file else None, time.monotonic
+        )
         region = await parts.take(settings, telemetry, stack)
         suspects = Suspects(region.store, region.cache, telemetry.suspect_given_up)
         telemetry.watch_suspects(lambda: len(suspects))

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from kvservice.core.namespaces import Namespace, WriteMode
+from kvservice.core.session import LIFE_S
 from kvservice.errors import SettingsError
 
 PREFIX = "KV_"
@@ -120,9 +121,9 @@ class Settings(BaseSettings):
     ] = ()
     """redis://host:port of each shard of the region's cache, comma list; none by default, because the store works
     alone. All pods of a region must have the same list."""
-    cache_ttl_s: Annotated[float, Field(ge=0.001, le=31_536_000, allow_inf_nan=False)] = 600.0
+    cache_ttl_s: Annotated[float, Field(ge=0.001, le=LIFE_S, allow_inf_nan=False)] = 600.0
     """Seconds a cached copy is fresh: the longest time it may be old after a failed invalidation."""
-    cache_stale_s: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 3600.0
+    cache_stale_s: Annotated[float, Field(ge=0, le=LIFE_S, allow_inf_nan=False)] = 3600.0
     """Seconds beyond that in which it is kept, to answer while the store fails; such answers say so."""
     cache_feed_bytes: Annotated[int, Field(ge=2**16, le=2**40)] = 64 * 2**20
     """Bytes of each shard's memory for the change feed that the other regions follow, with Cassandra as the store.
@@ -172,6 +173,15 @@ class Settings(BaseSettings):
     def _tls_has_both_files(self) -> "Settings":
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("KV_TLS_CERTIFICATE and KV_TLS_KEY go together: give both files, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _copies_are_gone_when_sessions_forget(self) -> "Settings":
+        if self.cache_ttl_s + self.cache_stale_s > LIFE_S:
+            raise ValueError(
+                f"KV_CACHE_TTL_S and KV_CACHE_STALE_S are {self.cache_ttl_s + self.cache_stale_s:g} s together, "
+                f"at most {LIFE_S} are allowed: sessions forget after that"
+            )
         return self
 
 

@@ -107,6 +107,12 @@ def _latency_does_not_fall(spec: KVClusterSpec) -> Iterator[Breach]:
             yield Breach(f"spec.slo.latency.{low}", value, sentence)
 
 
+def _copies_are_gone_when_sessions_forget(spec: KVClusterSpec) -> Iterator[Breach]:
+    ttl, stale = spec.cache.ttl, spec.cache.stale
+    if seconds(ttl) + seconds(stale) > seconds("24h"):
+        yield Breach("spec.cache.stale", stale, f"ttl {ttl} and stale {stale} together {_KEPT}")
+
+
 def _one_storage(spec: KVClusterSpec) -> Iterator[Breach]:
     given = sorted(spec.storage.model_dump(exclude_none=True))
     if len(given) != 1:
@@ -169,6 +175,7 @@ _NO_POINTS = "has no contact points; give some nodes of its datacenter"
 _BARE_TLS = "tls needs a secretName: a Secret whose ca.crt the nodes are checked against"
 _NO_HOME = "is cas and has no home; with more than one region, name the one that takes its writes"
 _TTL = "is neither 0s (for ever) nor from 1s to 87600h"
+_KEPT = "are more than 24h, after which sessions forget what they saw"
 _KIND = "(has({0}.embedded) ? 'embedded' : has({0}.cassandra) ? 'cassandra' : 'external')"  # of storage
 _REPLICATED = "the copies there are would not follow by themselves"
 _PLACED = "data would have to move to where it belongs, which the operator does not do yet"
@@ -236,6 +243,14 @@ RULES = (
         "spec.rollout.progressDeadline", "1s", "in which no pod gets ready", lambda s: s.rollout.progress_deadline
     ),
     _at_least("spec.cache.ttl", "1s", "the least time an entry is kept", lambda s: s.cache.ttl),
+    Rule(
+        at="spec.cache",
+        field=".stale",
+        says="`ttl` and `stale` together are at most 24h, for which sessions remember what they saw.",
+        cel="duration(self.ttl) + duration(self.stale) <= duration('24h')",
+        message=f"'ttl %s and stale %s together {_KEPT}'.format([self.ttl, self.stale])",
+        check=_copies_are_gone_when_sessions_forget,
+    ),
     Rule(
         at="spec.slo.latency",
         says="Keys are percentiles: 1 to 99.999, at most three decimals.",

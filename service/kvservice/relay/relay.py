@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn, TypeVar
 
 from kvservice.core.conflicts import Conflicts
-from kvservice.core.envelope import Envelope, decode, encode, version_of
+from kvservice.core.envelope import Envelope, decode, encode, newer, version_of
 from kvservice.core.ports import Cache, Clock, Entry, Feed, Key, Store
 from kvservice.errors import CacheUnavailable, InvalidRequest, OutcomeUnknown, Unavailable
 from kvservice.telemetry import Telemetry
@@ -92,8 +92,8 @@ class Relay:
 
     async def _bring_in(self, entry: Entry) -> None:
         await self._until_due(entry)
-        await self._until_done("store", lambda: self._write(entry))
-        is_told = await self._tell_cache(entry)
+        newest = await self._until_done("store", lambda: self._write(entry))
+        is_told = await self._tell_cache(entry.key, newest)
         self._telemetry.relay_entry(self._peer, "applied" if is_told else "uncached")
 
     async def _until_due(self, entry: Entry) -> None:
@@ -107,21 +107,24 @@ class Relay:
         while not self._clock.accepts(version):
             await self._pause(EARLY_PAUSE_S)
 
-    async def _write(self, entry: Entry) -> None:
-        """A store of this region alone meets conflicts itself; in one that replicates, the other write may be there."""
+    async def _write(self, entry: Entry) -> bytes:
+        """-> the newest envelope that is known here. A store of this region alone meets conflicts itself; in one that
+        replicates, the other write may be there."""
         if not self._store.replicates:
             await self._store.put(entry.key, entry.envelope, announce=False)
-            return
         present = await self._store.read(entry.key)
-        if present is not None and present != entry.envelope:
+        if present is None:
+            return entry.envelope
+        if self._store.replicates and present != entry.envelope:
             self._conflicts.meet(entry.key, entry.envelope, present)
+        return present if newer(present, entry.envelope) else entry.envelope
 
-    async def _tell_cache(self, entry: Entry) -> bool:
+    async def _tell_cache(self, key: Key, envelope: bytes) -> bool:
         """While the cache is away entries pass by it: waiting for it would hold up the store."""
         tries = 1 if "cache" in self._away else OFFERS
         while True:
             try:
-                await self._cache.offer(entry.key, entry.envelope, announce=False)
+                await self._cache.offer(key, envelope, announce=False)
             except CacheUnavailable as error:
                 tries -= 1
                 if not tries:

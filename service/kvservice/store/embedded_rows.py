@@ -8,7 +8,7 @@ from kvservice.core.ports import Change, Decide, Entry, FeedPage, Key, Page, Row
 
 HOUR_US = 3_600_000_000
 RECEIPT_US = 24 * HOUR_US
-EXPIRED_US = HOUR_US  # an expired row is kept that long: readers' clocks differ, and followers of the feed may be late
+EXPIRED_US = RECEIPT_US + HOUR_US  # how long an expired row is kept: a retry must not win over what is forgotten
 FEED_BYTES = 3 * 2**20  # of envelopes a page: it travels as base64
 
 _READ = "SELECT envelope FROM record WHERE namespace = ? AND id = ? AND item = ?"

@@ -47,7 +47,7 @@ class Region:
             [valkey.url],
             ttl_s=600,
             stale_s=600,
-            feed_bytes=2**20,
+            feed_bytes=0,
             telemetry=self.telemetry,
             now_us=system_us,
             random=random.random,

@@ -15,6 +15,7 @@ from kvservice.core.envelope import Envelope, encode
 from kvservice.core.ports import Entry, Key
 from kvservice.errors import InvalidRequest
 from kvservice.store.embedded import EmbeddedFeed, EmbeddedStore
+from kvservice.store.embedded_rows import EXPIRED_US
 from kvservice.telemetry import Telemetry
 
 HOUR_US = 3_600_000_000
@@ -215,10 +216,10 @@ async def test_a_cursor_beyond_the_end_is_lost_and_all_follows(pod: Pod) -> None
     assert page.entries == [Entry(A, envelope(1))]
 
 
-async def test_an_expired_record_is_forgotten_an_hour_later(pod: Pod) -> None:
+async def test_an_expired_record_is_forgotten_when_no_retry_can_come(pod: Pod) -> None:
     brief = envelope(1, expires_us=BEGIN + 1)
     await pod.store.put(A, brief)
-    pod.now_us = BEGIN + HOUR_US
+    pod.now_us = BEGIN + EXPIRED_US
     await pod.tick()
     assert await pod.store.read(A) == brief
 
@@ -234,7 +235,7 @@ async def test_a_tombstone_is_kept_as_long_as_it_says(pod: Pod) -> None:
     await pod.tick()
     assert await pod.store.read(A) == deleted
 
-    pod.now_us += HOUR_US + 1
+    pod.now_us += EXPIRED_US + 1
     await pod.tick()
     assert await pod.store.read(A) is None
 
@@ -250,7 +251,7 @@ async def test_what_never_expires_is_never_forgotten(pod: Pod) -> None:
 async def test_a_transaction_forgets_a_few_rows_and_writers_keep_up(pod: Pod) -> None:
     for number in range(40):
         await pod.store.put(Key("ns", "many", f"{number:02}"), envelope(number, expires_us=BEGIN + 1))
-    pod.now_us += 2 * HOUR_US
+    pod.now_us += EXPIRED_US + HOUR_US
     left: list[int] = []
     for _ in range(6):
         await pod.tick()
@@ -287,7 +288,7 @@ async def test_a_follower_that_missed_a_forgotten_write_hears_of_it_once(pod: Po
     await pod.store.put(B, envelope(2, expires_us=BEGIN + 1))
     heard = await pod.end()
     await pod.store.put(C, envelope(3))
-    pod.now_us += 2 * HOUR_US
+    pod.now_us += EXPIRED_US + HOUR_US
     await pod.tick()
     page = await pod.feed.read(cursor, limit=10, wait_s=0)
 
@@ -302,7 +303,7 @@ async def test_a_forgotten_write_of_a_peer_is_no_followers_loss(pod: Pod) -> Non
     await pod.store.put(A, envelope(1))
     cursor = await pod.end()
     await pod.store.put(B, envelope(2, "there", expires_us=BEGIN + 1), announce=False)
-    pod.now_us += 2 * HOUR_US
+    pod.now_us += EXPIRED_US + HOUR_US
     await pod.tick()
 
     assert await pod.changes(cursor) == []

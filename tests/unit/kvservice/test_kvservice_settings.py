@@ -108,3 +108,10 @@ def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str, val
 def test_every_setting_says_what_it_is() -> None:
     assert all(field.description for field in Settings.model_fields.values())
     assert all(f"KV_{name.upper()} [" in table() for name in Settings.model_fields)
+
+
+def test_copies_that_would_outlive_what_sessions_remember_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KV_CACHE_STALE_S", "86000")
+
+    with pytest.raises(SettingsError, match="86600 s together, at most 86400"):
+        load()
