@@ -236,6 +236,16 @@ async def test_a_concurrent_write_in_a_store_that_replicates_is_a_conflict(caplo
     assert events(caplog).count("conflict") == 1
 
 
+@pytest.mark.parametrize("replicates", [False, True])
+async def test_the_cache_is_told_the_newest_that_is_here_not_an_older_entry(replicates: bool) -> None:
+    key = Key("ns", "a")
+    world = World(FakeFeed([entry("a", 5)]), FakeStore(replicates=replicates))
+    world.store.rows = {key: envelope(7, "here")}
+    await world.run_until(lambda: "1" in world.feed.asked)
+
+    assert world.cache.copies[key] == envelope(7, "here")
+
+
 async def test_the_place_in_the_feed_is_kept_and_gone_back_to() -> None:
     world = World(FakeFeed([entry("a")], [entry("b")]))
     await world.run_until(lambda: "2" in world.feed.asked)
