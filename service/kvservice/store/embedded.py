@@ -20,15 +20,15 @@ from typing import Any, NamedTuple, TypeVar
 from kvservice.core.clock import system_us
 from kvservice.core.conflicts import Conflicts
 from kvservice.core.ports import Decide, FeedPage, Key, Page
-from kvservice.errors import InvalidRequest, StoreBusy, StoreUnavailable, Unavailable
+from kvservice.errors import InvalidRequest, StoreUnavailable
 from kvservice.store import embedded_rows as rows
+from kvservice.store.bounded import Bounded
 from kvservice.store.embedded_file import Connections, create
 from kvservice.telemetry import Telemetry
 
 READERS = 3  # threads; more only wait for the interpreter's lock
 BATCH = 64  # writes a transaction: other processes wait for its end
 FORGET = 8  # expired rows that a transaction removes beyond one for each write
-IN_FLIGHT = 1024  # operations under way or waiting; beyond it they are refused
 FEED_PAUSE_S = 0.05  # between two looks for changes; other processes make them, too
 
 A = TypeVar("A")
@@ -56,7 +56,7 @@ class EmbeddedStore:
 
     def __init__(self, path: Path, telemetry: Telemetry, now_us: Callable[[], int] = system_us) -> None:
         create(path, now_us())
-        self._telemetry = telemetry
+        self._bounded = Bounded(telemetry)
         self._now_us = now_us
         self._conflicts = Conflicts(telemetry.conflict)
         self._connections = Connections(path)
@@ -64,7 +64,6 @@ class EmbeddedStore:
         self._writer = ThreadPoolExecutor(1, "kv-write")
         self._waiting: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
-        self._in_flight = 0
 
     async def read(self, key: Key, *, quorum: bool = True) -> bytes | None:  # noqa: ARG002 - there is one copy
         return await self._look("read", partial(rows.read, key=key))
@@ -127,21 +126,11 @@ class EmbeddedStore:
 
     @contextmanager
     def _operation(self, op: str) -> Iterator[None]:
-        """Bounds, times and translates."""
-        try:
-            if self._in_flight >= IN_FLIGHT:
-                raise StoreBusy(f"{IN_FLIGHT} operations wait for the store already; send less, or try again later")
-            self._in_flight += 1
+        with self._bounded.operation(op):
             try:
-                with self._telemetry.store_op(op):
-                    yield
+                yield
             except sqlite3.Error as error:
                 raise StoreUnavailable(f"the store cannot {op}: {error}; try again") from error
-            finally:
-                self._in_flight -= 1
-        except Unavailable:
-            self._telemetry.store_error(op)
-            raise
 
     async def _commit_waiting(self) -> None:
         """One transaction after the other, while anything waits."""

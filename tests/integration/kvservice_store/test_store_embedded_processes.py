@@ -16,7 +16,7 @@ from store_contract import becomes, envelope
 from kvservice.core.envelope import Envelope, encode
 from kvservice.core.ports import Change, Decide, Key
 from kvservice.errors import StartError, StoreBusy, StoreUnavailable
-from kvservice.store import embedded, embedded_file
+from kvservice.store import bounded, embedded_file
 from kvservice.store.embedded import EmbeddedFeed, EmbeddedStore
 from kvservice.telemetry import Telemetry
 
@@ -230,7 +230,7 @@ async def test_a_lock_held_too_long_is_told_and_nothing_is_written(
 
 
 async def test_operations_beyond_the_bound_are_refused(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "IN_FLIGHT", 3)
+    monkeypatch.setattr(bounded, "IN_FLIGHT", 3)
     outcomes = await asyncio.gather(*(store.put(KEY, ONE) for _ in range(5)), return_exceptions=True)
 
     assert [type(outcome) for outcome in outcomes].count(StoreBusy) == 2

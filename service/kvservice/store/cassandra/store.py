@@ -5,19 +5,19 @@ wherever, whenever and however often it is sent. So they, and reads, are simply 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from kvservice.cassandra import PATIENCE_S, Nodes
 from kvservice.core.envelope import version_of
 from kvservice.core.ports import Decide, Key, Page, Row
-from kvservice.errors import OutcomeUnknown, StoreBusy, Unavailable
+from kvservice.errors import OutcomeUnknown
+from kvservice.store.bounded import Bounded
 from kvservice.store.cassandra.conditional import Update, claim, ttl_s
 from kvservice.store.cassandra.requests import AnswerLost, How, Requests
 from kvservice.telemetry import Telemetry
 
-IN_FLIGHT = 1024  # operations under way; beyond it they are refused
 FIRST_ROWS = 16  # of a scan, whose rows may be as large as values may be; then four times as many each time
 
 
@@ -28,9 +28,7 @@ class CassandraStore:
 
     def __init__(self, requests: Requests, telemetry: Telemetry) -> None:
         self._requests = requests
-        self._telemetry = telemetry
-        self._in_flight = 0
-        self._idle = asyncio.Event()
+        self._bounded = Bounded(telemetry)
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
@@ -41,29 +39,29 @@ class CassandraStore:
         return cls(await Requests.connect(nodes, keyspace, patience_s=patience_s), telemetry)
 
     async def read(self, key: Key, *, quorum: bool = True) -> bytes | None:
-        with self._operation("read"):
+        with self._bounded.operation("read"):
             rows = await self._requests.repeat("read", key, How.QUORUM if quorum else How.ONE)
             return rows[0][0] if rows else None
 
     async def put(self, key: Key, envelope: bytes, *, announce: bool = True) -> None:  # noqa: ARG002 keeps no feed
-        with self._operation("write"):
+        with self._bounded.operation("write"):
             try:
                 await self._requests.repeat("put", (version_of(envelope), ttl_s(envelope), envelope, *key))
             except AnswerLost as error:
                 raise OutcomeUnknown(f"{error}; the write may have happened, to repeat it is safe") from error
 
     async def update(self, key: Key, decide: Decide, token: str | None = None) -> None:
-        with self._operation("write"):
+        with self._bounded.operation("write"):
             async with self._turn(key):
                 await Update(self._requests, key, decide, token).run()
 
     async def claim(self, key: Key, token: str, receipt: bytes) -> bytes:
-        with self._operation("write"):
+        with self._bounded.operation("write"):
             async with self._turn(key):
                 return await claim(self._requests, key, token, receipt)
 
     async def scan(self, namespace: str, id_: str, *, prefix: str, after: str, limit: int, max_bytes: int) -> Page:
-        with self._operation("scan"):
+        with self._bounded.operation("scan"):
             start, end = _next(after) if after >= prefix else prefix, _end(prefix)
             rows: list[Row] = []
             asked, room = min(limit, FIRST_ROWS), max_bytes
@@ -82,16 +80,14 @@ class CassandraStore:
 
     async def now_us(self) -> int | None:
         """Some node's clock, to the millisecond."""
-        with self._operation("read"):
+        with self._bounded.operation("read"):
             return int((await self._requests.repeat("now", (), How.ONE))[0][0]) * 1000
 
     async def ping(self) -> None:
         await self.read(Key("", ""), quorum=False)
 
     async def close(self) -> None:
-        if self._in_flight:
-            self._idle.clear()
-            await self._idle.wait()
+        await self._bounded.idle()
         await self._requests.close()
 
     @asynccontextmanager
@@ -100,24 +96,6 @@ class CassandraStore:
         lock = self._turns.setdefault((key.namespace, key.id), asyncio.Lock())
         async with lock:
             yield
-
-    @contextmanager
-    def _operation(self, op: str) -> Iterator[None]:
-        """Bounds, times and counts."""
-        try:
-            if self._in_flight >= IN_FLIGHT:
-                raise StoreBusy(f"{IN_FLIGHT} operations wait for the store already; send less, or try again later")
-            self._in_flight += 1
-            try:
-                with self._telemetry.store_op(op):
-                    yield
-            finally:
-                self._in_flight -= 1
-                if not self._in_flight:
-                    self._idle.set()
-        except (Unavailable, OutcomeUnknown):
-            self._telemetry.store_error(op)
-            raise
 
 
 def _next(item: str) -> str:
