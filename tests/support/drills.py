@@ -6,15 +6,16 @@ import json
 import random
 import sys
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-from history.links import Link
-from history.model import Consistency, Mode, Operation, Record
+from history.links import Link, linked
+from history.model import Consistency, Kind, Mode, Operation, Outcome, Record
 from history.recorder import Recorder, contents
 from kvparts import Pod, StartPod, Valkey, free_address, running, wait_until
 
@@ -169,10 +170,45 @@ class Region:
         return [pod.url for pod in self.pods]
 
 
-async def work(
+@asynccontextmanager
+async def two_regions(
+    settings: Mapping[str, dict[str, str]], start_pod: StartPod, start_relay: StartPod
+) -> AsyncIterator[list[Region]]:
+    """Of two pods and a relay each. `settings`: region -> of its processes."""
+    pods = {name: [await asyncio.to_thread(start_pod, **own) for _ in range(2)] for name, own in settings.items()}
+    async with AsyncExitStack() as stack:
+        regions = []
+        for name, peer in zip(settings, reversed(settings), strict=True):
+            link = await stack.enter_async_context(linked(free_address(), 8080, pods[peer][0].address))
+            peers = f"{peer}=http://{link.address}:{link.port}"
+            relay = await asyncio.to_thread(start_relay, **settings[name], KV_PEERS=peers)
+            regions.append(Region(name, pods[name], relay, link))
+        yield regions
+
+
+Crew = list[tuple[Recorder, Sequence[Region]]]
+"""Clients, and between which regions each goes to and fro."""
+
+
+def crew_of(regions: Sequence[Region], new_client: NewClient) -> Crew:
+    """Four clients that begin in each region, half of whom stay there."""
+    return [
+        (new_client(f"{region.name}-{number}", Mode.LWW).at(region.name, region.urls), regions if number < 2 else ())
+        for region in regions
+        for number in range(4)
+    ]
+
+
+async def phase(name: str, crew: Crew, keys: Sequence[str], operations: int) -> None:
+    """So many operations of each client, all clients at once."""
+    async with asyncio.TaskGroup() as tasks:
+        for number, (client, others) in enumerate(crew):
+            tasks.create_task(_work(client, random.Random(f"{name} {number}"), keys, operations, others))
+
+
+async def _work(
     client: Recorder, chance: random.Random, keys: Sequence[str], operations: int, others: Sequence[Region]
 ) -> None:
-    """`others`: where a session goes now and then."""
     for _ in range(operations):
         if others and chance.random() < 0.2:
             region = chance.choice(others)
@@ -196,6 +232,25 @@ async def settled(
         if final["east"] == final["west"] or time.monotonic() > give_up_s:
             return final
         await asyncio.sleep(0.1)
+
+
+async def caught_up(regions: Sequence[Region], *, patience_s: float = 60) -> None:
+    """Until the relays know all that was written before."""
+    begin_s = time.monotonic()
+    for region, peer in zip(regions, reversed(regions), strict=True):
+        lag = f'kv_relay_lag_seconds{{peer="{peer.name}"}}'
+        while await asyncio.to_thread(region.relay.metric, lag) >= time.monotonic() - begin_s:
+            assert time.monotonic() - begin_s < patience_s, f"the relay of {region.name} is behind {peer.name}"
+            await asyncio.sleep(0.1)
+
+
+def on_both_sides(operations: Sequence[Operation], cut_ns: int, healed_ns: int) -> set[str]:
+    """Keys that two regions wrote between the two moments."""
+    wrote: dict[str, set[str]] = defaultdict(set)
+    for each in operations:
+        if each.kind is Kind.WRITE and each.outcome is Outcome.OK and cut_ns <= each.begin and each.end <= healed_ns:
+            wrote[each.key].add(each.region)
+    return {key for key, regions in wrote.items() if len(regions) > 1}
 
 
 def conflicts(regions: Sequence[Region]) -> tuple[int, list[str]]:

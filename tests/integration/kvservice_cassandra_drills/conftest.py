@@ -5,6 +5,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -12,7 +13,7 @@ from cassandras import Nodes as RealNodes
 from cassandras import cassandras, free_address
 from drills import histories, http, new_client, settings_of_drills, start_altered_pod, start_relay
 from history.links import Link, linked
-from kvparts import Valkey, valkeys
+from kvparts import Valkey, valkeys, wait_until
 
 from kvservice.cassandra import Nodes
 from kvservice.migrate import migrate
@@ -24,18 +25,32 @@ SettingsOf = Callable[[str, dict[str, int]], dict[str, str]]
 
 
 class Cluster(NamedTuple):
+    folder: Path
     nodes: RealNodes
     loop: asyncio.AbstractEventLoop
     """Of the links, in a thread of its own."""
     links: Sequence[Link]
 
     def cut(self) -> None:
-        for link in self.links:
-            self.loop.call_soon_threadsafe(link.cut)
+        self._all(Link.cut)
 
     def heal(self) -> None:
-        for link in self.links:
-            self.loop.call_soon_threadsafe(link.heal)
+        self._all(Link.heal)
+
+    def wait_for_hints(self) -> None:
+        """Until each node has given up to deliver something to the other, and keeps it for later."""
+        for node in self.nodes.nodes:
+            hints = self.folder / f"cassandra-{node.address}" / "data" / "hints"
+            wait_until(lambda: any(hints.glob("*.hints")), f"a hint of {node.address}", node.process)  # noqa: B023
+
+    def _all(self, act: Callable[[Link], None]) -> None:
+        """Done when this returns."""
+
+        async def done() -> None:
+            for link in self.links:
+                act(link)
+
+        asyncio.run_coroutine_threadsafe(done(), self.loop).result()
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +60,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with ExitStack() as stack:
         loop, links = stack.enter_context(links_to(own, outside, port=7000))
         reached = dict(zip(own, outside, strict=True))
-        nodes = stack.enter_context(cassandras(tmp_path_factory.mktemp("two"), *REGIONS, reached=reached))
-        yield Cluster(nodes, loop, links)
+        folder = tmp_path_factory.mktemp("two")
+        nodes = stack.enter_context(cassandras(folder, *REGIONS, reached=reached))
+        yield Cluster(folder, nodes, loop, links)
 
 
 @contextmanager

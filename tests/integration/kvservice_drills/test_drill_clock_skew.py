@@ -46,6 +46,8 @@ async def test_a_pod_that_is_ahead_writes_nothing_and_hides_nothing(
         assert each.outcome is (Outcome.FAILED if is_refused else Outcome.OK), each
     refused = wrong.codes.count(503)
     assert refused > 0
+    assert skewed.metric("kv_versions_refused_total") == refused
+    assert skewed.metric("kv_clock_offset_seconds") == pytest.approx(5, abs=0.5)
     counted.tell(
         f"{refused} writes of the skewed pod refused, {len(right.codes) // 2} of the healthy one done and seen"
     )

@@ -1,80 +1,57 @@
 """Two regions, each with its own store, cache, two pods and relay; the link between them is cut and healed."""
 
-import asyncio
-import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from drills import Region, conflicts, settled, work
+from drills import conflicts, crew_of, phase, settled, two_regions
 from history.checker import check, provable_conflicts
-from history.links import linked
 from history.model import History, Mode, Operation, Outcome
-from kvparts import StartPod, free_address, valkeys
+from kvparts import StartPod, valkeys
 
 pytestmark = [pytest.mark.real, pytest.mark.counted]
 KEYS = [f"k{number}" for number in range(12)]
 
 
-@asynccontextmanager
-async def two_regions(start_pod: StartPod, start_relay: StartPod, folder: Path) -> AsyncIterator[list[Region]]:
-    async with AsyncExitStack() as stack:
-        settings = {
+@pytest.fixture
+def separate_stores(tmp_path: Path) -> Iterator[dict[str, dict[str, str]]]:
+    """Region -> settings of its processes."""
+    with ExitStack() as stack:
+        yield {
             name: {
                 "KV_REGION": name,
-                "KV_STORE_PATH": str(folder / f"{name}.db"),
-                "KV_CACHE_URLS": stack.enter_context(valkeys(folder)).url,
+                "KV_STORE_PATH": str(tmp_path / f"{name}.db"),
+                "KV_CACHE_URLS": stack.enter_context(valkeys(tmp_path)).url,
             }
             for name in ("east", "west")
         }
-        pods = {name: [await asyncio.to_thread(start_pod, **own) for _ in range(2)] for name, own in settings.items()}
-        regions = []
-        for name, peer in (("east", "west"), ("west", "east")):
-            link = await stack.enter_async_context(linked(free_address(), 8080, pods[peer][0].address))
-            peers = f"{peer}=http://{link.address}:{link.port}"
-            relay = await asyncio.to_thread(start_relay, **settings[name], KV_PEERS=peers)
-            regions.append(Region(name, pods[name], relay, link))
-        yield regions
 
 
 async def test_regions_cut_off_serve_on_and_agree_after_healing(
+    separate_stores: dict[str, dict[str, str]],
     start_pod: StartPod,
     start_relay: StartPod,
     new_client: Any,
     histories: dict[Mode, list[Operation]],
     http: httpx.AsyncClient,
     counted: Any,
-    tmp_path: Path,
 ) -> None:
     operations = counted(short=40, full=1_000)  # of each client in each phase
-    async with two_regions(start_pod, start_relay, tmp_path) as regions:
-        clients = [
-            (
-                new_client(f"{region.name}-{number}", Mode.LWW).at(region.name, region.urls),
-                regions if number < 2 else (),
-            )
-            for region in regions
-            for number in range(4)
-        ]
-
-        async def phase(name: str) -> None:
-            async with asyncio.TaskGroup() as tasks:
-                for number, (client, others) in enumerate(clients):
-                    tasks.create_task(work(client, random.Random(f"{name} {number}"), KEYS, operations, others))
-
-        await phase("together")
+    async with two_regions(separate_stores, start_pod, start_relay) as regions:
+        crew = crew_of(regions, new_client)
+        await phase("together", crew, KEYS, operations)
         for region in regions:
             region.link.cut()
         cut_ns = time.monotonic_ns()
-        await phase("apart")
+        await phase("apart", crew, KEYS, operations)
         healed_ns = time.monotonic_ns()
         for region in regions:
             region.link.heal()
-        await phase("together again")
+        await phase("together again", crew, KEYS, operations)
         final = await settled(http, regions, KEYS)
         found, logged = conflicts(regions)
 
