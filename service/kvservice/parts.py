@@ -32,8 +32,9 @@ async def take(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack) 
     references = {"the store's clock": store.now_us, "the cache's clock": cache.now_us}
     skew = Skew(references=references, now_us=system_us, now_s=time.monotonic)
     telemetry.watch_clock(skew.offset_s)
-    await skew.look()
-    return Parts(store, cache, feed, HybridClock(system_us, writer_slot(settings.pod), skew.objection), skew)
+    await skew.begin()
+    clock = HybridClock(system_us, writer_slot(settings.pod), skew.objection, telemetry.version_refused)
+    return Parts(store, cache, feed, clock, skew)
 
 
 def telemetry(settings: Settings, version: str) -> Telemetry:

@@ -91,6 +91,11 @@ class Telemetry:
             ["peer"],
             registry=registry,
         )
+        self.version_refused = Counter(
+            "kv_versions_refused_total",
+            "Versions more than 0.5 s ahead of this clock, or of a clock that is off: not made, or not accepted.",
+            registry=registry,
+        ).inc
         self._clock_offset_s = Gauge(
             "kv_clock_offset_seconds",
             "How far this pod's clock is ahead of the reference that agrees best; beyond 0.5 writes are refused.",

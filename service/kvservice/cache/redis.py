@@ -78,12 +78,13 @@ class RedisCache:
         if outcome == "late":
             raise CacheUnavailable("the cache may have lost newer copies since the store was asked")
 
-    async def now_us(self) -> int | None:
+    async def now_us(self) -> int:
+        """Of the first shard that answers."""
         for shard in self._shards:
             with suppress(CacheUnavailable):
                 seconds, microseconds = await shard.run(shard.redis.time)
                 return int(seconds) * 1_000_000 + int(microseconds)
-        return None
+        raise CacheUnavailable("no shard of the cache tells the time")
 
     async def close(self) -> None:
         for shard in self._shards:

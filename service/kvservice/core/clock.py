@@ -29,14 +29,20 @@ def writer_slot(pod: str) -> int:
 
 
 class HybridClock:
-    """`objection`: why no version may be made now, None if it may; see `kvservice.core.skew`."""
+    """`objection`: why no version may be made now, None if it may; see `kvservice.core.skew`. `refused` is called for
+    each version that was not made, or not accepted."""
 
     def __init__(
-        self, now_us: Callable[[], int], slot: int, objection: Callable[[], str | None] = lambda: None
+        self,
+        now_us: Callable[[], int],
+        slot: int,
+        objection: Callable[[], str | None] = lambda: None,
+        refused: Callable[[], object] = lambda: None,
     ) -> None:
         self._now_us = now_us
         self._slot = slot
         self._objection = objection
+        self._refused = refused
 
     def now_us(self) -> int:
         return self._now_us()
@@ -44,17 +50,22 @@ class HybridClock:
     def issue(self, highest: int) -> int:
         """A version above `highest` (0: the key was never seen). Raises ClockSkew if it would be too far ahead, or if
         the clock is not to be trusted."""
-        if objection := self._objection():
-            raise ClockSkew(objection)
         now = self._now_us()
         version = max(now // STEP * STEP, highest // STEP * STEP + STEP) | self._slot
-        if version > now + MAX_AHEAD_US:
-            raise ClockSkew(
+        objection = self._objection()
+        if objection is None and version > now + MAX_AHEAD_US:
+            objection = (
                 f"the record's version {highest} is {(highest - now) / 1e6:.1f} s ahead of this pod's clock, "
                 f"at most {MAX_AHEAD_US / 1e6} s is allowed; check the pods' clocks"
             )
+        if objection is not None:
+            self._refused()
+            raise ClockSkew(objection)
         return version
 
     def accepts(self, version: int) -> bool:
         """Whether a version that came from elsewhere is not too far ahead."""
-        return version <= self._now_us() + MAX_AHEAD_US
+        is_sound = version <= self._now_us() + MAX_AHEAD_US
+        if not is_sound:
+            self._refused()
+        return is_sound

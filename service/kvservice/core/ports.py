@@ -99,7 +99,7 @@ class Cache(Protocol):
         but age. `announce`: it is a write of this region, and goes into the change feed that the cache keeps."""
 
     async def now_us(self) -> int | None:
-        """The cache's clock, None if there is none."""
+        """The cache's clock, None if there is no cache."""
 
 
 class Entry(NamedTuple):

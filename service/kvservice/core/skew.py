@@ -16,6 +16,8 @@ from kvservice.core.clock import MAX_AHEAD_US
 from kvservice.errors import KvError
 
 PERIOD_S = 5.0
+FIRST_PERIOD_S = 0.5  # while no reference has answered
+FIRST_LOOKS = 4
 SAMPLES = 3  # questions to each reference a look
 PATIENCE_S = 1.0  # for the answers of one reference
 
@@ -57,24 +59,35 @@ class Skew:
             f"{MAX_AHEAD_US / 1e6} s is allowed; set the clocks right, and write in another pod meanwhile"
         )
 
+    async def begin(self) -> None:
+        """Looks until it is known how the clock is, a few times at most."""
+        for _ in range(FIRST_LOOKS):
+            if await self.look():
+                return
+            await asyncio.sleep(FIRST_PERIOD_S)
+
     async def watch(self) -> None:
         """Looks until cancelled."""
+        period_s = PERIOD_S
         while True:
-            await asyncio.sleep(PERIOD_S)
-            await self.look()
+            await asyncio.sleep(period_s)
+            period_s = PERIOD_S if await self.look() else FIRST_PERIOD_S
 
-    async def look(self) -> None:
-        """Compares once. If all references fail, what was found last stays."""
+    async def look(self) -> bool:
+        """Compares once. -> whether there was something to compare with: if all references that have a clock fail, what
+        was found last stays."""
         answers = await asyncio.gather(*(self._best(name, ask) for name, ask in self._references.items()))
-        samples = [sample for sample in answers if sample is not None]
-        if self._references and not samples:
-            return
-        known = [sample for sample in samples if sample.reference] or [self._own()]
-        self._sample = min(known, key=lambda sample: (self._is_off(sample), abs(self._offset_us(sample))))
+        known = [sample for sample in answers if sample is not None and sample.reference]
+        if not known and None in answers:  # one that fails may have a clock
+            return False
+        self._sample = min(
+            known or [self._own()], key=lambda sample: (self._is_off(sample), abs(self._offset_us(sample)))
+        )
         if self._was_off != (is_off := self._is_off(self._sample)):
             self._was_off = is_off
             fields = {"offset_s": round(self.offset_s(), 3), "reference": self._sample.reference}
             log.warning("clock_is_off" if is_off else "clock_agrees", extra=fields)
+        return True
 
     async def _best(self, name: str, ask: Reference) -> _Sample | None:
         """The sample of the shortest round trip; one without a name if the reference has no clock, None if it fails."""

@@ -6,7 +6,7 @@ import pytest
 from kvcaching import MemoryCache, in_virtual_time, now_s
 from kvregion import PLAIN, Pod, WholeStore, now_us
 
-from kvservice.core.skew import PERIOD_S, Skew
+from kvservice.core.skew import FIRST_PERIOD_S, PERIOD_S, Skew
 from kvservice.errors import CacheUnavailable, ClockSkew, StoreUnavailable
 
 SECOND = 1_000_000
@@ -149,6 +149,39 @@ def test_when_no_reference_answers_the_last_verdict_stays(error: Exception) -> N
         assert await machine.is_refused()
 
     test()
+
+
+@in_virtual_time
+async def test_the_verdict_stays_when_the_only_reference_with_a_clock_fails() -> None:
+    machine = Machine(store=Reference(), cache=Reference())
+    machine.references["store"].has_clock = False
+    machine.ahead_s = 5
+    assert await machine.is_refused()
+
+    machine.references["cache"].error = CacheUnavailable("away")
+    assert await machine.is_refused()
+
+
+@in_virtual_time
+async def test_at_the_beginning_a_reference_gets_another_chance() -> None:
+    machine = Machine(cache=Reference())
+    machine.ahead_s = 5
+    machine.references["cache"].error = CacheUnavailable("away")
+    beginning = asyncio.create_task(machine.skew.begin())
+    await asyncio.sleep(FIRST_PERIOD_S * 1.5)
+    machine.references["cache"].error = None
+    await beginning
+
+    assert machine.skew.objection() is not None
+
+
+@in_virtual_time
+async def test_a_cache_that_is_away_does_not_keep_a_pod_from_beginning() -> None:
+    machine = Machine(cache=Reference())
+    machine.references["cache"].error = CacheUnavailable("away")
+    await machine.skew.begin()
+
+    assert machine.skew.objection() is None
 
 
 @in_virtual_time
