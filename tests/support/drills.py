@@ -178,7 +178,7 @@ async def two_regions(
     pods = {name: [await asyncio.to_thread(start_pod, **own) for _ in range(2)] for name, own in settings.items()}
     async with AsyncExitStack() as stack:
         regions = []
-        for name, peer in zip(settings, reversed(settings), strict=True):
+        for name, peer in zip(settings, reversed([*settings]), strict=True):
             link = await stack.enter_async_context(linked(free_address(), 8080, pods[peer][0].address))
             peers = f"{peer}=http://{link.address}:{link.port}"
             relay = await asyncio.to_thread(start_relay, **settings[name], KV_PEERS=peers)
