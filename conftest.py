@@ -16,6 +16,9 @@ class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
         return nodeid.partition("::")[0].rpartition("/")[0]
 
 
+pytest.register_assert_rewrite("store_contract")  # in tests/support, used by two folders
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="full counts instead of short forms")
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -16,7 +17,8 @@ from kvctl.load.schedule import Plan
 
 Misbehaviour = Callable[[web.Request], Awaitable[web.Response | None]]
 
-SHORT = Plan(rate=200, duration_s=0.5, reads=0.8, keys=5, timeout_s=0.2)
+SHORT = Plan(rate=200, duration_s=0.5, reads=0.8, keys=5, timeout_s=30)
+IMPATIENT = replace(SHORT, timeout_s=0.2)
 
 
 class Server:
@@ -96,7 +98,7 @@ async def answer(status: int, body: bytes = b"") -> web.Response:
     ],
 )
 async def test_failures_are_counted_by_kind(server: Server, misbehave: Misbehaviour, kind: str) -> None:
-    tally = await sent(server, misbehave=misbehave)
+    tally = await sent(server, IMPATIENT if kind == TIMEOUT else SHORT, misbehave)
     assert set(tally.errors) == {kind}
 
 

@@ -119,7 +119,7 @@ async def test_a_signed_token_is_its_subject(authenticator: Authenticator, algor
         ({"aud": None}, "aud"),
         ({"sub": None}, "sub"),
         ({"sub": ""}, "subject is empty"),
-        ({"nbf": int(time.time()) + 1000}, "not yet valid"),
+        ({"nbf": int(time.time()) + 86_400}, "not yet valid"),
     ],
 )
 async def test_a_token_whose_claims_do_not_hold_is_refused(
