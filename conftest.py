@@ -2,8 +2,8 @@
 that count (races, drills) have a short form and, with `--long`, their full counts."""
 
 import os
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, TypeVar
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -15,6 +15,8 @@ class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         return nodeid.partition("::")[0].rpartition("/")[0]
 
+
+T = TypeVar("T")
 
 pytest.register_assert_rewrite("store_contract")  # in tests/support, used by two folders
 
@@ -40,6 +42,13 @@ class Counted:
 
     def progress(self, line: str) -> None:
         print(f"  … {line}", flush=True)
+
+    def told(self, items: Sequence[T], what: str) -> Iterator[T]:
+        """Goes through them; in the long form it says now and then how far it is."""
+        for number, item in enumerate(items):
+            if self._is_long and number % max(len(items) // 20, 1) == 0:
+                self.progress(f"{number:,} of {len(items):,} {what}")
+            yield item
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -118,10 +119,10 @@ async def lost_and_retried(client: Recorder, other: Recorder, key: str, healthy:
 
 
 async def pairs_through_faults(
-    clients: Sequence[Recorder], keys: Sequence[str], total: int, valkey: Valkey, log: Path
+    clients: Sequence[Recorder], keys: Sequence[str], total: int, valkey: Valkey, log: Path, counted: Any
 ) -> None:
     """So many writes that are read back, by clients at once, while the cache is emptied, killed, and comes back."""
-    turns = iter(range(total))
+    turns = counted.told(range(total), "pairs")
     with ExitStack() as stack:
         faults: dict[int, Callable[[], object]] = {
             total // 3: valkey.client.flushall,

@@ -146,7 +146,7 @@ async def test_a_thousand_misses_of_three_pods_are_one_read_of_the_store(
     rounds = counted(short=3, full=20)
     store_ = store(*(Key("ns", str(number)) for number in range(rounds)))
     pods = [FillingPod(store_, open_cache(valkey.url)) for _ in range(3)]
-    for number in range(rounds):
+    for number in counted.told(range(rounds), "herds"):
         answers = await asyncio.gather(*(pods[each % 3].value(Key("ns", str(number))) for each in range(1_000)))
 
         assert set(answers) == {b"one"}

@@ -32,7 +32,7 @@ async def test_sessions_read_their_writes_and_never_go_back_whatever_the_cache_d
     total = counted(short=600, full=20_000)  # of each mode
     urls = [(await asyncio.to_thread(start_pod, **east_alone)).url for _ in range(3)]
     clients = [new_client(f"s{number}", mode).at("east", urls) for number in range(SESSIONS)]
-    await pairs_through_faults(clients, KEYS, total, valkey, tmp_path / "again.log")
+    await pairs_through_faults(clients, KEYS, total, valkey, tmp_path / "again.log", counted)
 
     history = histories[mode]
     final = {"east": await contents(http, urls[0], mode, KEYS)}

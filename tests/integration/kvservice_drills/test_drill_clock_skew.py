@@ -34,7 +34,7 @@ async def test_a_pod_that_is_ahead_writes_nothing_and_hides_nothing(
         new_client("wrong", mode).at("local", [skewed.url]),
     )
 
-    for _ in range(counted(short=100, full=1_000)):
+    for _ in counted.told(range(counted(short=100, full=1_000)), "writes"):
         client, key = chance.choice([right, wrong]), chance.choice(KEYS)
         await client.put(key)
         await client.get(key)

@@ -29,7 +29,7 @@ async def test_sessions_read_their_writes_and_never_go_back_whatever_the_cache_d
     total = counted(short=1_000, full=50_000)  # of each mode
     urls = [start_pod(KV_CACHE_URLS=valkey.url).url for _ in range(3)]
     clients = [new_client(f"s{number}", mode).at("local", urls) for number in range(SESSIONS)]
-    await pairs_through_faults(clients, KEYS, total, valkey, tmp_path / "again.log")
+    await pairs_through_faults(clients, KEYS, total, valkey, tmp_path / "again.log", counted)
 
     history = histories[mode]
     final = {"local": await contents(http, urls[0], mode, KEYS)}

@@ -41,7 +41,7 @@ async def test_one_slow_key_of_100_says_so_and_holds_no_other(
 ) -> None:
     pod = start_altered_pod(STUCK)
     writes = [{"op": "put", "id": id_, "value": base64.b64encode(id_.encode()).decode()} for id_ in IDS]
-    for _ in range(counted(short=1, full=10)):
+    for _ in counted.told(range(counted(short=1, full=10)), "batches"):
         written = await _batch(http, pod, "batchWrite", {"writes": writes})
         found = await _batch(http, pod, "batchGet", {"keys": [{"id": id_} for id_ in IDS]})
 

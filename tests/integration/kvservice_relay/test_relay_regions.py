@@ -219,7 +219,7 @@ async def test_regions_that_were_cut_have_the_same_winners_and_every_conflict_is
     rounds = counted(short=2, full=25)
     met = 0
     async with world(tmp_path, names) as regions:
-        for round_ in range(rounds):
+        for round_ in counted.told(range(rounds), "cuts"):
             caplog.clear()
             counts = sum(region.conflicts() for region in regions)
             async with relays(regions):  # a new process each time: it goes on where the last one was
