@@ -1,7 +1,8 @@
 """Conflicts: of two writes of one record neither knew the other, and the rule of versions drops one of them.
 
 What a write knew is in its envelope: `seen`, the highest version of each other region among its ancestors, and its own
-version for its own region, whose writes follow each other. See `kvservice.core.envelope` for the source.
+version for its own region, whose writes follow each other. Over another region's write it also keeps what that one knew
+of its own region: what came after, and before that write, was replaced by it. `kvservice.core.envelope` has the source.
 """
 
 import logging
@@ -18,9 +19,9 @@ def seen_over(present: Envelope | None, here: str) -> dict[str, int]:
     """`seen` of a write of region `here` over what is there. A tombstone and an expired record count as there."""
     if present is None or present.version == NEVER_WRITTEN:
         return {}
-    seen = {**present.seen, present.region: present.version}
-    seen.pop(here, None)
-    return seen
+    if present.region == here:
+        return dict(present.seen)
+    return {**present.seen, present.region: present.version}
 
 
 def descends(one: Envelope, other: Envelope) -> bool:
@@ -32,6 +33,17 @@ def descends(one: Envelope, other: Envelope) -> bool:
 
 def is_conflict(one: Envelope, other: Envelope) -> bool:
     return not descends(one, other) and not descends(other, one)
+
+
+def overlooks(one: Envelope, other: Envelope) -> bool:
+    """Whether another region's write, which did not know `other`, had replaced it before the same region wrote `one`.
+
+    A store that replicates replaces writes where nobody sees it."""
+    if one.region != other.region:
+        return False
+    known = one.seen.get(one.region, NEVER_WRITTEN)
+    replaced_by = max((version for region, version in one.seen.items() if region != one.region), default=NEVER_WRITTEN)
+    return known < other.version < replaced_by
 
 
 class Conflicts:
@@ -47,7 +59,7 @@ class Conflicts:
             won, lost = decode(winner), decode(loser)
         except EnvelopeError:  # of a newer build, which judges it itself
             return
-        if is_conflict(won, lost):
+        if is_conflict(won, lost) or overlooks(won, lost):
             self._count()
             fields = {**key._asdict(), "winner": str(won.version), "loser": str(lost.version)}
             log.warning("conflict", extra=fields)

@@ -16,7 +16,8 @@ wins over the one that does not, then the larger bytes.
 
 `seen` is what the write knew of the other regions' writes: for each the highest version among its ancestors. From it
 follows whether two writes were concurrent (`kvservice.core.conflicts`). After the version vectors of Parker et al.,
-"Detection of Mutual Inconsistency in Distributed Systems" (1983), with the own entry being the version itself.
+"Detection of Mutual Inconsistency in Distributed Systems" (1983), with the own entry being the version itself. An own
+entry in `seen` is what the last other region's write among the ancestors knew of this region.
 """
 
 import struct

@@ -77,12 +77,21 @@ class Relay:
             return await self._begin_anew(cursor, error)
         if page.lost:
             self._note_lost(cursor, "the peer no longer keeps what came next")
-        latest = dict(page.entries)  # an older entry of the same record adds nothing
+        latest = self._latest(page.entries)
         await self._bring_in_all([Entry(key, envelope) for key, envelope in latest.items()])
         self._as_of_us = version_of(page.entries[-1].envelope) if page.entries else self._clock.now_us()
         if page.entries or page.lost:
             await self._store_cursor(page.cursor)
         return page.cursor
+
+    def _latest(self, entries: Sequence[Entry]) -> dict[Key, bytes]:
+        """An older entry of the same record only adds that it was lost, if it was."""
+        latest: dict[Key, bytes] = {}
+        for key, envelope in entries:
+            if self._store.replicates and key in latest:
+                self._conflicts.meet(key, envelope, latest[key])
+            latest[key] = envelope
+        return latest
 
     async def _bring_in_all(self, entries: Sequence[Entry]) -> None:
         for begin in range(0, len(entries), AT_ONCE):

@@ -41,12 +41,11 @@ async def test_regions_cut_off_serve_on_and_agree_when_the_hints_have_come(
         cluster.heal()
         for region in regions:
             region.link.heal()
-        await settled(http, regions, KEYS, patience_s=HINTS_S)
+        await phase("together again", crew, KEYS, operations)
+        final = await settled(http, regions, KEYS, patience_s=HINTS_S)
         settled_s = (time.monotonic_ns() - healed_ns) / 1e9
         await caught_up(regions)
         found, logged = conflicts(regions)
-        await phase("together again", crew, KEYS, operations)
-        final = await settled(http, regions, KEYS, patience_s=HINTS_S)
 
     history = History(Mode.LWW, histories[Mode.LWW], final, [(cut_ns, healed_ns)], found)
     assert [str(each) for each in check(history)] == []

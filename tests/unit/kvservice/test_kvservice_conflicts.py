@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvservice.core.conflicts import Conflicts, descends, is_conflict, seen_over
+from kvservice.core.conflicts import Conflicts, descends, is_conflict, overlooks, seen_over
 from kvservice.core.envelope import Envelope, decode, encode, never_written, newer
 from kvservice.core.ports import Key
 
@@ -104,7 +104,6 @@ def test_writes_that_are_carried_everywhere_before_the_next_never_conflict(write
 def test_what_was_seen_survives_the_envelope(steps: list[tuple[str, object, object]]) -> None:
     for each in play(steps).written:
         assert decode(encode(each)) == each
-        assert each.region not in each.seen
 
 
 def test_the_first_write_of_a_record_has_seen_nothing() -> None:
@@ -118,6 +117,34 @@ def test_a_delete_is_seen_like_any_write() -> None:
     assert seen_over(deleted, "a") == {"b": 5, "c": 2}
     assert not is_conflict(version(6, "a", seen_over(deleted, "a")), deleted)
     assert is_conflict(version(6, "a"), deleted)
+
+
+@given(STEPS)
+def test_a_write_overlooks_what_was_replaced_by_who_did_not_know_it(steps: list[tuple[str, object, object]]) -> None:
+    """`one`'s last ancestor of another region against `other`, of `one`'s region and older."""
+    world = play(steps)
+    by_version = {each.version: each for each in world.written}
+
+    for one in world.written:
+        foreign = max((number for region, number in one.seen.items() if region != one.region), default=0)
+        for other in world.written:
+            if other.region == one.region and other.version < one.version:
+                is_lost = foreign > other.version and not descends(by_version[foreign], other)
+                assert overlooks(one, other) == is_lost, (one, other)
+
+
+def test_a_write_that_was_replaced_unseen_is_counted_by_what_its_region_wrote_next() -> None:
+    counted: list[str] = []
+    conflicts = Conflicts(lambda: counted.append("one"))
+    lost, winner = version(4, "a"), version(7, "b")
+    following = version(9, "a", seen_over(winner, "a"))
+    conflicts.meet(KEY, encode(following), encode(lost))
+    conflicts.meet(KEY, encode(version(11, "a", seen_over(following, "a"))), encode(lost))
+    assert len(counted) == 2
+
+    conflicts.meet(KEY, encode(version(11, "a", seen_over(following, "a"))), encode(following))
+    conflicts.meet(KEY, encode(version(9, "a", seen_over(version(7, "b", {"a": 4}), "a"))), encode(lost))
+    assert len(counted) == 2
 
 
 def test_a_conflict_is_counted_and_logged_with_winner_and_loser(caplog: pytest.LogCaptureFixture) -> None:

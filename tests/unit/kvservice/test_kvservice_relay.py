@@ -236,6 +236,20 @@ async def test_a_concurrent_write_in_a_store_that_replicates_is_a_conflict(caplo
     assert events(caplog).count("conflict") == 1
 
 
+async def test_a_write_that_the_store_replaced_before_anybody_saw_it_is_a_conflict(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The peer wrote 5; our 7, which did not know it, replaced it there; over that the peer wrote 9."""
+    later = encode(Envelope(9, "there", "", b"", seen={"here": 7}))
+    world = World(FakeFeed([entry("a", 5), Entry(Key("ns", "a"), later)]), FakeStore(replicates=True))
+    world.store.rows = {Key("ns", "a"): later}
+    await world.run_until(lambda: "1" in world.feed.asked)
+
+    assert world.metric("kv_conflicts_total") == 1
+    (line,) = (line for line in caplog.records if line.getMessage() == "conflict")
+    assert (line.__dict__["winner"], line.__dict__["loser"]) == ("9", "5")
+
+
 @pytest.mark.parametrize("replicates", [False, True])
 async def test_the_cache_is_told_the_newest_that_is_here_not_an_older_entry(replicates: bool) -> None:
     key = Key("ns", "a")
