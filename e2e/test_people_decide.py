@@ -1,10 +1,13 @@
 """People steer a rollout with requests: pause, resume, promote, abort, retry. A refused request says why."""
 
 import subprocess
+import time
 
 import pytest
 
 from world import BETTER, GOOD, Cluster
+
+HOLD_S = 4  # of each step
 
 
 def test_a_paused_rollout_waits_for_resume(cluster: Cluster) -> None:
@@ -21,7 +24,8 @@ def test_a_paused_rollout_waits_for_resume(cluster: Cluster) -> None:
 
     assert "pause" in said.lower()
     assert held["pausedBy"] == "ann"
-    assert held["step"] == 0
+    time.sleep(2 * HOLD_S)  # nothing is to happen, which no condition could tell
+    assert cluster.rollout["step"] == held["step"]
     cluster.world.kvctl("rollout", "resume", "kv", "-n", cluster.namespace)
     assert cluster.wait_phase("Done", "RolledBack")["stable"]["image"] == BETTER
 
