@@ -60,6 +60,7 @@ class Attempts:
     _tried: set[str] = field(default_factory=set, init=False)
     _failures: Counter[str] = field(default_factory=Counter, init=False)  # by region: it was slow, failed, was behind
     _not_before_s: dict[str, float] = field(default_factory=dict, init=False)  # by region: what it asked for
+    _refusal: httpx.Response | None = field(default=None, init=False)  # the last one
     _redirects: int = field(default=0, init=False)
     _retried: int = field(default=0, init=False)
 
@@ -85,6 +86,8 @@ class Attempts:
     def _note(self, region: str, reply: Reply) -> None:
         """What the reply teaches about the regions, and about where the call can still go."""
         self._last = reply
+        if reply.fate is Fate.REFUSED:
+            self._refusal = reply.response
         self._not_before_s[region] = self.now_s() + (retry_after_s(reply.response) or 0.0)
         if reply.is_late or reply.fate is Fate.FAILED or (reply.fate is Fate.REFUSED and not reply.is_limit):
             self._failures[region] += 1
@@ -150,6 +153,8 @@ class Attempts:
             return errors.DeadlineExceeded(message)
         if last.fate is Fate.REFUSED and last.response is not None:
             return rejection(last.response)
+        if last.fate is Fate.NOT_SENT and self._refusal is not None:  # who answered tells more
+            return rejection(self._refusal)
         return errors.Unavailable(message)
 
     def _left_s(self) -> float:
