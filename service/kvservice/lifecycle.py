@@ -46,8 +46,9 @@ async def serve(settings: Settings, version: str) -> None:
         region = await parts.take(settings, telemetry, stack)
         suspects = Suspects(region.store, region.cache, telemetry.suspect_given_up)
         telemetry.watch_suspects(lambda: len(suspects))
-        records = _records(settings, region, suspects, telemetry, stack)
-        app = _app(settings, records, region.feed, authenticator, version)
+        namespaces = Namespaces(settings.namespaces)
+        records = _records(settings, region, suspects, namespaces, telemetry, stack)
+        app = _app(settings, records, region.feed, namespaces, authenticator, version)
         await _warm_up(app)
         data = Server(Outermost(app, telemetry, shutdown.is_draining), settings, has_tls=True)
         admin = Server(admin_app(region.store, telemetry, shutdown.is_draining), settings)
@@ -68,7 +69,12 @@ async def serve(settings: Settings, version: str) -> None:
 
 
 def _records(
-    settings: Settings, region: Parts, suspects: Suspects, telemetry: Telemetry, stack: AsyncExitStack
+    settings: Settings,
+    region: Parts,
+    suspects: Suspects,
+    namespaces: Namespaces,
+    telemetry: Telemetry,
+    stack: AsyncExitStack,
 ) -> Records:
     filling = Filling(
         store=region.store,
@@ -84,7 +90,7 @@ def _records(
         filling=filling,
         suspects=suspects,
         clock=region.clock,
-        namespaces=Namespaces(settings.namespaces),
+        namespaces=namespaces,
         region=settings.region,
         max_value_bytes=settings.max_value_bytes,
         random=random.random,
@@ -94,14 +100,19 @@ def _records(
 
 
 def _app(
-    settings: Settings, records: Records, feed: Feed | None, authenticator: auth.Authenticator, version: str
+    settings: Settings,
+    records: Records,
+    feed: Feed | None,
+    namespaces: Namespaces,
+    authenticator: auth.Authenticator,
+    version: str,
 ) -> FastAPI:
     secret = settings.session_secret.get_secret_value().encode() or secrets.token_bytes(32)
     return create_app(
         records=records,
         feed=feed,
         admission=Admission(settings.max_in_flight, time.monotonic),
-        namespaces=Namespaces(settings.namespaces),
+        namespaces=namespaces,
         authenticator=authenticator,
         sessions=Sessions(secret, settings.region, system_us),
         limits=Limits(settings.max_id_bytes, settings.max_value_bytes),

@@ -50,21 +50,26 @@ def _bearer(value: SecretStr) -> SecretStr:
     return value
 
 
+def _pairs(value: str) -> list[tuple[str, str, str]]:
+    """Of `name=value`, comma between them."""
+    return [part.strip().partition("=") for part in value.split(",") if part.strip()]
+
+
 def _replication(value: Any) -> Any:
-    """`datacenter=copies` pairs, comma between them."""
+    """`datacenter=copies` pairs."""
     if not isinstance(value, str):
         return value
-    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    pairs = _pairs(value)
     if any(not datacenter or not copies.isdecimal() or not 1 <= int(copies) <= 9 for datacenter, _, copies in pairs):
         raise ValueError("expected datacenter=copies pairs, comma between them, copies from 1 to 9")
     return {datacenter: int(copies) for datacenter, _, copies in pairs}
 
 
 def _peers(value: Any) -> Any:
-    """`region=url` pairs, comma between them."""
+    """`region=url` pairs."""
     if not isinstance(value, str):
         return value
-    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    pairs = _pairs(value)
     wrong = [region for region, _, url in pairs if not re.match(r"https?://[^/\s]+$", url)]
     if wrong:
         raise ValueError(f"expected region=http://host:port pairs, comma between them; not so: {', '.join(wrong)}")

@@ -15,19 +15,17 @@ An entry is proven if it is the highest that the session ever saw of the record.
 floors: it comes from a read that did not ask the session, or from a token beside another one that may have forgotten
 more of the record than this one knows.
 
-Token: base64url of format (1 byte), issued (8, us), number of floors (1) with region (4, hash), version (8), time (8,
-us) each, the filter (128) if there is a floor, number of entries (1) with proven (1), region (4), hash (8), version (8)
-each, oldest first, and the first 16 bytes of an HMAC-SHA256 over "session", NUL and all that.
+Token: sealed (`kvservice.core.sealed`), of format (1 byte), issued (8, us), number of floors (1) with region (4, hash),
+version (8), time (8, us) each, the filter (128) if there is a floor, number of entries (1) with proven (1), region (4),
+hash (8), version (8) each, oldest first.
 """
 
-import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from struct import Struct
 from typing import Any, NamedTuple
 
+from kvservice.core import sealed
 from kvservice.core.ports import Copy, Key
 from kvservice.errors import InvalidSession
 
@@ -38,11 +36,13 @@ TOKENS = 8  # that a client may send at once: one for each of its answers that w
 _LIFE_US = LIFE_S * 1_000_000
 _SKEW_US = 1_000_000  # two pods' clocks differ by less
 _FORMAT = 2
-_MAC_BYTES = 16
+_LABEL = b"session\0"
 _FILTER_BYTES = 128  # 3 bits a record: of 100 forgotten ones, 2 % of all others are taken for forgotten
 _ISSUED, _FLOOR, _ENTRY = Struct(">BQ"), Struct(">4sQQ"), Struct(">?4s8sQ")
 _OTHERS = bytes(4)
-_MAX_BYTES = _ISSUED.size + 1 + (REGIONS + 1) * _FLOOR.size + _FILTER_BYTES + 1 + ENTRIES * _ENTRY.size + _MAC_BYTES
+_MAX_BYTES = (
+    _ISSUED.size + 1 + (REGIONS + 1) * _FLOOR.size + _FILTER_BYTES + 1 + ENTRIES * _ENTRY.size + sealed.MAC_BYTES
+)
 MAX_CHARS = -(-_MAX_BYTES * 4 // 3)  # of one token
 
 
@@ -70,7 +70,7 @@ class Session:
     far was marked as older than what the session has seen."""
 
     def __init__(
-        self, here: bytes, now_us: Callable[[], int], seal: Callable[[bytes], bytes], *, is_carried: bool
+        self, here: bytes, now_us: Callable[[], int], seal: Callable[[bytes], str], *, is_carried: bool
     ) -> None:
         self._here = here
         self._now_us = now_us
@@ -131,8 +131,7 @@ class Session:
         parts += [self._forgotten.to_bytes(_FILTER_BYTES, "big")] if self._floors else []
         parts += [bytes([len(self._seen)])]
         parts += [_ENTRY.pack(seen.is_proven, seen.region, hash_, seen.version) for hash_, seen in self._seen.items()]
-        body = b"".join(parts)
-        return urlsafe_b64encode(body + self._seal(body)).decode().rstrip("=")
+        return self._seal(b"".join(parts))
 
     def merge(self, body: bytes) -> None:
         """Adds what a token says; it is known to be ours. What is merged allows what both allowed."""
@@ -197,7 +196,7 @@ class Sessions:
     def open(self, header: str | None) -> Session:
         """From the value of `KV-Session`: tokens as issued, comma between them; empty: begin one; None: not sent.
         Raises InvalidSession."""
-        session = Session(self._region, self._now_us, self._mac, is_carried=header is not None)
+        session = Session(self._region, self._now_us, self._sealed, is_carried=header is not None)
         tokens = [token.strip() for token in (header or "").split(",") if token.strip()]
         if len(tokens) > TOKENS:
             raise InvalidSession(
@@ -207,16 +206,12 @@ class Sessions:
             session.merge(self._opened(token))
         return session
 
-    def _mac(self, body: bytes) -> bytes:
-        return hmac.digest(self._secret, b"session\0" + body, "sha256")[:_MAC_BYTES]
+    def _sealed(self, body: bytes) -> str:
+        return sealed.seal(self._secret, _LABEL, body)
 
     def _opened(self, token: str) -> bytes:
-        try:
-            sealed = urlsafe_b64decode(token[: MAX_CHARS + 1].encode("ascii") + b"=" * (-len(token) % 4))
-        except (UnicodeEncodeError, Base64Error):
-            sealed = b""
-        body, mac = sealed[:-_MAC_BYTES], sealed[-_MAC_BYTES:]
-        if not body or not hmac.compare_digest(self._mac(body), mac):
+        body = sealed.opened(self._secret, _LABEL, token, MAX_CHARS)
+        if body is None:
             raise InvalidSession(
                 "KV-Session is no token of this service, or of pods with another KV_SESSION_SECRET; "
                 "send one as it was received, or an empty one to begin anew"
