@@ -28,7 +28,7 @@ test-long: setup ## The races and drills in their full counts, with progress
 
 check: .venv/ready ## Format, lint, types, import contracts, generated files
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .
-	@$(BIN)/mypy -p kvoperator -p kvctl -p kvdev -p kvservice -p kvclient
+	@$(BIN)/mypy -p kvoperator -p kvplan -p kvctl -p kvdev -p kvservice -p kvclient
 	@$(BIN)/mypy tests e2e bench
 	@$(BIN)/lint-imports
 	@$(MAKE) -s generate && git diff --exit-code --stat -- crds docs

@@ -1,0 +1,1 @@
+"""From a workload to regions, sizes, a latency and a bill."""

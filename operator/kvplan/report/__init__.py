@@ -1,0 +1,1 @@
+"""A plan as a table, Markdown or one HTML page."""
