@@ -75,11 +75,24 @@ Step = Visit | Pause
 
 @dataclass(frozen=True)
 class Class:
-    """Requests of one kind, `share` of all, and their steps one after the other."""
+    """Requests of one kind, `share` of all, and their steps one after the other.
+
+    `from_service`: its latency counts from when the first step, a visit, is begun to be served, without the wait
+    before. That is what a pod's own histogram sees: a request that waits for the event loop is not known to it yet.
+    """
 
     name: str
     share: float
     steps: tuple[Step, ...]
+    from_service: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise InputError(f"the share of {self.name} is {self.share:g}; expected 0 to 1")
+        if not self.steps:
+            raise InputError(f"class {self.name} has no steps; expected at least one")
+        if self.from_service and not (isinstance(self.steps[0], Visit) and self.steps[0].copies == 1):
+            raise InputError(f"class {self.name} counts from its first service, but does not begin with a plain visit")
 
 
 @dataclass(frozen=True)
@@ -107,8 +120,6 @@ class System:
         self._check_classes()
 
     def _check_classes(self) -> None:
-        if wrong := [each for each in self.classes if not 0 <= each.share <= 1]:
-            raise InputError(f"the share of {wrong[0].name} is {wrong[0].share:g}; expected 0 to 1")
         total = sum(each.share for each in self.classes)
         if abs(total - 1) > 1e-6:
             raise InputError(f"the shares of the classes sum to {total:g}; expected 1")
