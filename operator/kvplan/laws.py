@@ -40,6 +40,10 @@ class Law(ABC):
         """The inverse of `cdf`, for shares in [0, 1)."""
 
     @abstractmethod
+    def moment_below(self, times: Floats, order: int) -> Floats:
+        """E[time ** order, where time <= t], for order 1 and 2; 0 for negative t."""
+
+    @abstractmethod
     def scaled(self, factor: float) -> Self:
         """The law of `factor` times the time."""
 
@@ -69,6 +73,9 @@ class Deterministic(Law):
 
     def quantile(self, shares: Floats) -> Floats:
         return np.full_like(shares, self.value)
+
+    def moment_below(self, times: Floats, order: int) -> Floats:
+        return self.value**order * self.cdf(times)
 
     def scaled(self, factor: float) -> "Deterministic":
         return Deterministic(self.value * factor)
@@ -100,12 +107,19 @@ class LogNormal(_Shaped):
     """`LogNormal(mean, cv)`: the usual shape of service times in computers."""
 
     def cdf(self, times: Floats) -> Floats:
-        with np.errstate(divide="ignore"):
-            logs = np.log(np.maximum(times, 0.0))
-        return _floats(special.ndtr((logs - self._mu) / self._sigma))
+        return _floats(special.ndtr(self._normal(times)))
+
+    def moment_below(self, times: Floats, order: int) -> Floats:
+        whole = math.exp(order * self._mu + (order * self._sigma) ** 2 / 2)
+        return _floats(whole * special.ndtr(self._normal(times) - order * self._sigma))
 
     def quantile(self, shares: Floats) -> Floats:
         return _floats(np.exp(self._mu + self._sigma * special.ndtri(shares)))
+
+    def _normal(self, times: Floats) -> Floats:
+        with np.errstate(divide="ignore"):
+            logs = np.log(np.maximum(times, 0.0))
+        return _floats((logs - self._mu) / self._sigma)
 
     @cached_property
     def _sigma(self) -> float:
@@ -122,6 +136,11 @@ class Gamma(_Shaped):
 
     def cdf(self, times: Floats) -> Floats:
         return _floats(special.gammainc(1 / self.scv, np.maximum(times, 0.0) / (self.mean * self.scv)))
+
+    def moment_below(self, times: Floats, order: int) -> Floats:
+        shape, scale = 1 / self.scv, self.mean * self.scv
+        whole = scale**order * math.prod(shape + each for each in range(order))
+        return _floats(whole * special.gammainc(shape + order, np.maximum(times, 0.0) / scale))
 
     def quantile(self, shares: Floats) -> Floats:
         return _floats(special.gammaincinv(1 / self.scv, shares) * self.mean * self.scv)
@@ -159,6 +178,15 @@ class Empirical(Law):
 
     def quantile(self, shares: Floats) -> Floats:
         return np.interp(shares, self._cumulated, self.edges)
+
+    def moment_below(self, times: Floats, order: int) -> Floats:
+        bins = np.clip(np.searchsorted(self.edges, times, side="right") - 1, 0, len(self.counts) - 1)
+        low, high = self._low[bins], self._high[bins]
+        density = self._shares / (self._high - self._low)
+        powers = np.diff(np.array(self.edges) ** (order + 1)) / (order + 1)
+        before = np.concatenate([[0.0], np.cumsum(density * powers)])
+        end = np.clip(times, low, high)
+        return _floats(before[bins] + density[bins] * (end ** (order + 1) - low ** (order + 1)) / (order + 1))
 
     def scaled(self, factor: float) -> "Empirical":
         return Empirical(tuple(edge * factor for edge in self.edges), self.counts)

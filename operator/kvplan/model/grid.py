@@ -1,0 +1,215 @@
+"""Laws of times on a grid: how they are added, mixed, and raced against each other.
+
+A `Mass` is the probability of each node of a `Grid`. A law is put on it cell by cell, the probability between two nodes
+shared among both so that its mean stays: the mean of the whole is exact however coarse the grid. Sums are products
+of Fourier transforms. These are damped (each value times e^(-DAMPING k/size) before the transform, undone after it),
+so that what passes the end of the grid comes back at its beginning e^-DAMPING times smaller: the grid needs no
+padding, and what lies behind its end does not blur what lies before (Schaller, Temnov 2008, "exponential tilting").
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvplan.laws import Floats, Law
+
+FINE = 2**15  # nodes: to evaluate one system
+COARSE = 2**11  # nodes: to evaluate hundreds of sampled ones
+_DAMPING = 14.0
+_NEVER = 1e-12  # a share of times that may be forgotten
+
+Complex = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Nodes at 0, `step`, 2 `step`, … (s); `size` of them, a power of two."""
+
+    step: float
+    size: int
+
+    @property
+    def end(self) -> float:
+        return self.step * self.size
+
+    @cached_property
+    def nodes(self) -> Floats:
+        return np.arange(self.size, dtype=float) * self.step
+
+    @cached_property
+    def borders(self) -> Floats:
+        """Halfway between a node and the next: where the cumulated mass is the distribution function."""
+        return (np.arange(self.size, dtype=float) + 0.5) * self.step
+
+    @cached_property
+    def damping(self) -> Floats:
+        return np.asarray(np.exp(np.arange(self.size, dtype=float) * (-_DAMPING / self.size)))
+
+
+def covering(time: float, size: int = FINE) -> Grid:
+    """The grid of `size` nodes whose end is at `time` seconds."""
+    return Grid(time / size, size)
+
+
+class Mass:
+    """A law on `grid`. `mean` is that of the whole law, what lies behind the grid's end included."""
+
+    def __init__(
+        self, grid: Grid, mean: float, *, values: Floats | None = None, transform: Complex | None = None
+    ) -> None:
+        """From the probabilities of the nodes, or from their (damped) transform: the other one follows when asked."""
+        self.grid, self.mean = grid, mean
+        if values is not None:
+            self.values = values
+        if transform is not None:
+            self.transform = transform
+
+    @cached_property
+    def values(self) -> Floats:
+        """(size,) probabilities of the nodes; they sum to less than 1 by what lies behind the end."""
+        return np.fft.irfft(self.transform, self.grid.size) / self.grid.damping
+
+    @cached_property
+    def transform(self) -> Complex:
+        return np.fft.rfft(self.values * self.grid.damping)
+
+    @cached_property
+    def cumulated(self) -> Floats:
+        """(size,) P(time <= border)."""
+        return np.cumsum(self.values)
+
+    def then(self, *others: Self) -> "Mass":
+        """The time of this and then the others, independent of each other."""
+        return in_a_row([self, *others])
+
+    def kth(self, needed: int, copies: int) -> "Mass":
+        """The time until `needed` of `copies` independent such times are over: the order statistic, of F and n = copies
+        sum of C(n, i) F^i (1 - F)^(n - i) over i >= needed (David, Nagaraja 2003, eq. 2.1.3)."""
+        if copies == 1:
+            return self
+        over = np.clip(self.cumulated, 0.0, 1.0)
+        return _of_tail(
+            self.grid,
+            sum(
+                (math.comb(copies, i) * over**i * (1 - over) ** (copies - i) for i in range(needed)),
+                start=np.zeros(self.grid.size),
+            ),
+        )
+
+    def or_after(self, delay: float, other: "Mass") -> "Mass":
+        """The first to end of this and an independent `other` that begins `delay` seconds later: a hedge. Both are
+        longer than t with the product of their tails at t and t - delay."""
+        late = np.interp(self.grid.borders - delay, other.grid.borders, 1 - other.cumulated, left=1.0)
+        return _of_tail(self.grid, np.clip((1 - self.cumulated) * late, 0.0, 1.0))
+
+    def within(self, time: float) -> float:
+        """P(it takes `time` seconds or less)."""
+        if time >= self.grid.borders[-1]:
+            beyond, decay = self._end
+            return 1 - beyond * math.exp(-(time - self.grid.borders[-1]) / decay)
+        return float(np.interp(time, self.grid.borders, self.cumulated, left=float(self.cumulated[0])))
+
+    def tail(self, time: float) -> float:
+        """P(it takes longer than `time` seconds)."""
+        return 1 - self.within(time)
+
+    def quantile(self, share: float) -> float:
+        """The time within which `share` of all are, 0 <= share < 1."""
+        beyond, decay = self._end
+        if share > 1 - beyond:
+            return float(self.grid.borders[-1]) + decay * math.log(beyond / (1 - share))
+        place = int(np.searchsorted(self.cumulated, share))
+        low = float(self.cumulated[place - 1]) if place else 0.0
+        high = float(self.cumulated[place])
+        return self.grid.step * max(0.0, place - 0.5 + (share - low) / (high - low))
+
+    @cached_property
+    def _end(self) -> tuple[float, float]:
+        """(probability behind the last border, seconds in which the tail there falls to 1/e)."""
+        return _end_of(self.grid, 1 - self.cumulated)
+
+
+def of_law(law: Law, grid: Grid) -> Mass:
+    borders = _cells(law, grid)
+    share = law.cdf(borders)
+    return Mass(grid, law.mean, values=_on_nodes(grid, share, law.moment_below(borders, 1)))
+
+
+def remaining(laws: Sequence[tuple[float, Law]], grid: Grid) -> Mass:
+    """What is left of a service that is under way at a random moment: the equilibrium law of a mixture of
+    (weight, law), with density (1 - F) / mean. All 0 if the services are."""
+    whole = sum(weight * law.mean for weight, law in laws)
+    values = np.zeros(grid.size)
+    second = 0.0
+    for weight, law in laws:
+        if weight * law.mean == 0:
+            continue
+        borders = _cells(law, grid)
+        longer = 1 - law.cdf(borders)
+        share = law.moment_below(borders, 1) + borders * longer
+        first = (law.moment_below(borders, 2) + borders**2 * longer) / 2
+        values += _on_nodes(grid, share * (weight / whole), first * (weight / whole))
+        second += weight * law.mean**2 * (1 + law.scv)
+    if not whole:
+        values[0] = 1.0
+    return Mass(grid, second / (2 * whole) if whole else 0.0, values=values)
+
+
+def mixture(parts: Iterable[tuple[float, Mass]]) -> Mass:
+    """One of the parts, each with its weight as probability."""
+    pairs = list(parts)
+    grid = pairs[0][1].grid
+    mean = sum(weight * mass.mean for weight, mass in pairs)
+    if all("values" in vars(mass) for _, mass in pairs):
+        return Mass(grid, mean, values=_total(weight * mass.values for weight, mass in pairs))
+    return Mass(grid, mean, transform=_total(weight * mass.transform for weight, mass in pairs))
+
+
+def in_a_row(masses: Sequence[Mass]) -> Mass:
+    """One after the other, independent of each other."""
+    if len(masses) == 1:
+        return masses[0]
+    product = masses[0].transform * masses[1].transform
+    for mass in masses[2:]:
+        product *= mass.transform
+    return Mass(masses[0].grid, sum(mass.mean for mass in masses), transform=product)
+
+
+def _cells(law: Law, grid: Grid) -> Floats:
+    """The nodes up to which the law's probability has to be looked at."""
+    reach = float(law.quantile(np.array([1 - _NEVER]))[0])
+    return np.arange(min(grid.size, math.ceil(reach / grid.step) + 1) + 1, dtype=float) * grid.step
+
+
+def _on_nodes(grid: Grid, share: Floats, first: Floats) -> Floats:
+    """From P(X <= node) and E[X, X <= node]: the probability of each cell shared among its two nodes, mean kept."""
+    inside = np.diff(share)
+    right = np.diff(first) / grid.step - np.arange(inside.size) * inside
+    values = np.zeros(grid.size + 1)
+    values[: inside.size] = inside - right
+    values[1 : inside.size + 1] += right
+    values[0] += share[0]
+    return values[: grid.size]
+
+
+def _of_tail(grid: Grid, tail: Floats) -> Mass:
+    """From P(X > border)."""
+    beyond, decay = _end_of(grid, tail)
+    mean = grid.step * float(tail[:-1].sum()) + beyond * (decay + grid.step / 2)
+    return Mass(grid, mean, values=-np.diff(tail, prepend=1.0))
+
+
+def _end_of(grid: Grid, tail: Floats) -> tuple[float, float]:
+    last, before = float(tail[-1]), float(tail[-1 - grid.size // 8])
+    if last < 1e-9 or before <= last:
+        return 0.0, grid.step
+    return last, grid.step * (grid.size // 8) / math.log(before / last)
+
+
+def _total(arrays: Iterable[Any]) -> Any:
+    return sum(arrays, start=0)
