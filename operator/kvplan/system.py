@@ -79,12 +79,15 @@ class Class:
 
     `from_service`: its latency counts from when the first step, a visit, is begun to be served, without the wait
     before. That is what a pod's own histogram sees: a request that waits for the event loop is not known to it yet.
+    `counted`: its latency is part of the whole's; not so for other work at the same stations, such as the writes that
+    come from another region.
     """
 
     name: str
     share: float
     steps: tuple[Step, ...]
     from_service: bool = False
+    counted: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
