@@ -1,9 +1,11 @@
-"""A request's stay at one pool that it visits several times."""
+"""A request's stay at one pool of a station: its wait, whatever the balancing, and a stay of several visits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kvplan.model.grid import Mass, in_a_row
+from kvplan.laws import Law
+from kvplan.model.grid import Grid, Mass, in_a_row
+from kvplan.model.queues import wait as queue_wait
 from kvplan.system import Station
 
 
@@ -12,16 +14,20 @@ class Traffic:
     """What all classes together do at a station, retries and hedges included."""
 
     station: Station
-    utilisation: float  # of each server
     rate: float  # visits per second at each pool
-    scv: float  # of the times between arrivals at a pool
-    service: Mass  # law of a visit's service, all visits mixed
-    wait: Mass  # law of one visit's wait, with balancing at random
-    scv_service: float
+    utilisation: float  # of each server
+    scv: float  # of the times between arrivals at a pool, balanced at random
+    laws: tuple[tuple[float, Law], ...]  # (share of the visits, law of the service); shares sum to 1
 
 
-def span(traffic: Traffic, services: Sequence[Mass], gaps: Sequence[Mass], *, first_wait: bool = True) -> Mass:
-    """From the arrival at the first visit of a station to the end of the last one: len(services) visits with
-    len(services) - 1 gaps in between. Without `first_wait` it counts from the first service's begin."""
-    waits = [traffic.wait] * (len(services) if first_wait else len(services) - 1)
+def wait(traffic: Traffic, grid: Grid) -> Mass:
+    """Of one visit, seen alone."""
+    return queue_wait(traffic.utilisation, traffic.station.servers, traffic.scv, traffic.laws, grid)
+
+
+def span(traffic: Traffic, alone: Mass, services: Sequence[Mass], gaps: Sequence[Mass], *, counts_first: bool) -> Mass:
+    """From a request's arrival at its pool to the end of its last visit there: len(services) visits, 2 or more, with
+    len(services) - 1 gaps in between. `alone` is the wait of one visit. Without `counts_first` it counts from when the
+    first service begins."""
+    waits = [alone] * (len(services) if counts_first else len(services) - 1)
     return in_a_row([*services, *gaps, *waits])

@@ -1,0 +1,128 @@
+"""One queue in front of some servers: how long the wait is, and how even the stream that leaves.
+
+In all of it: `load` is the utilisation of each server, `servers` their number, `arrivals` the squared CV (SCV) of the
+times between arrivals, `services` that of the service times.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from scipy import special
+
+from kvplan.laws import Law
+from kvplan.model.grid import Grid, Mass, remaining
+
+
+def erlang_c(load: float, servers: int) -> float:
+    """Probability that an arrival waits, in M/M/c (Erlang 1917)."""
+    offered = load * servers
+    log_all_busy = servers * math.log(offered) - offered - special.gammaln(servers + 1) if offered else -math.inf
+    blocked = math.exp(log_all_busy) / float(special.pdtr(servers, offered))
+    return blocked / (1 - load * (1 - blocked))
+
+
+def markov_wait(load: float, servers: int, mean: float) -> float:
+    """Mean wait of M/M/c with services of `mean` seconds."""
+    return erlang_c(load, servers) * mean / (servers * (1 - load))
+
+
+def wait(load: float, servers: int, arrivals: float, laws: Sequence[tuple[float, Law]], grid: Grid) -> Mass:
+    """The wait of GI/G/m, services being a mixture of (weight, law), weights summing to 1, of mean above 0.
+
+    It is 0 or a geometric sum of independent parts. With one server and Poisson arrivals a part is what remains of a
+    service, which is exact (Pollaczek 1930, Khinchine 1932); with m servers it is an m-th of that, which is exact for
+    exponential services. Its length is set so that the mean wait is that of `mean_wait`.
+    """
+    mean = sum(weight * law.mean for weight, law in laws)
+    services = scv_of(laws)
+    waits = waiting_share(load, servers, arrivals, services)
+    average = mean_wait(load, servers, arrivals, services) * mean
+    again = _again(load, arrivals, services)
+    stretch = average / waits * (1 - again) / (mean * (1 + services) / 2) if waits else 1.0
+    part = remaining([(weight, law.scaled(stretch)) for weight, law in laws], grid).transform
+    return Mass(grid, average, transform=(1 - waits) + waits * (1 - again) * part / (1 - again * part))
+
+
+def scv_of(laws: Sequence[tuple[float, Law]]) -> float:
+    """Of a mixture."""
+    mean = sum(weight * law.mean for weight, law in laws)
+    return sum(weight * law.mean**2 * (1 + law.scv) for weight, law in laws) / mean**2 - 1
+
+
+def mean_wait(load: float, servers: int, arrivals: float, services: float) -> float:
+    """Of GI/G/m, in mean services. One server: Krämer, Langenbach-Belz 1976, exact for Poisson arrivals; more: Whitt
+    1993, "Approximations for the GI/G/m queue", eq. 2.24-2.25."""
+    if not load:
+        return 0.0
+    half = (arrivals + services) / 2
+    if servers > 1:
+        return _correction(load, servers, arrivals, services) * half * markov_wait(load, servers, 1.0)
+    less = math.exp(-(1 - load) * (1 - arrivals) ** 2 / (3 * load * half)) if arrivals < 1 else 1.0
+    return less * half * load / (1 - load)
+
+
+def waiting_share(load: float, servers: int, arrivals: float, services: float) -> float:
+    """Probability that an arrival waits, in GI/G/m. One server: `_again`; more: Whitt 1993, eq. 3.5-3.10; Erlang C for
+    Poisson arrivals."""
+    if servers == 1:
+        return _again(load, arrivals, services)
+    room = (1 - load) * math.sqrt(servers)
+    known = erlang_c(load, servers) / _above(room)
+    heavy = min(1.0, known * _above((1 + services) * room / (arrivals + services)))
+    light = min(1.0, known * _above(2 * room / (1 + arrivals)))
+    share = load**2 * heavy + (1 - load**2) * light
+    if servers < 7 or arrivals >= 1 or not load:
+        return share
+    spread = (arrivals + services) / (1 + services)
+    gap = (servers - servers * load - 0.5) / math.sqrt(servers * load * spread)
+    many = arrivals * share + (1 - arrivals) * _above(gap)
+    part = min(1.0, max(0.0, 2 * (1 - arrivals) * (gap - 0.5))) if gap < 1 else 1.0
+    return part * many + (1 - part) * share
+
+
+def departures(load: float, servers: int, arrivals: float, services: float) -> float:
+    """SCV of the times between departures (Whitt 1983, "The Queueing Network Analyzer", eq. 39)."""
+    return 1 + (1 - load**2) * (arrivals - 1) + load**2 * (max(services, 0.2) - 1) / math.sqrt(servers)
+
+
+def split(scv: float, share: float) -> float:
+    """SCV of a stream of which each event is kept with probability `share`."""
+    return 1 + share * (scv - 1)
+
+
+def merged(streams: Iterable[tuple[float, float, float]], load: float) -> float:
+    """SCV of what arrives at a queue of that load from independent streams of (rate, SCV, number of such streams)
+    (Whitt 1983, eq. 24, 29, 33)."""
+    parts = list(streams)
+    total = sum(rate * number for rate, _, number in parts)
+    average = sum(rate * number * scv for rate, scv, number in parts) / total
+    alike = total**2 / sum(rate**2 * number for rate, _, number in parts)
+    return 1 + (average - 1) / (1 + 4 * (1 - load) ** 2 * (alike - 1))
+
+
+def _again(load: float, arrivals: float, services: float) -> float:
+    """Probability of one more part in the geometric sum: that a wait is not 0 in GI/G/1 (Krämer, Langenbach-Belz
+    1976), `load` for Poisson arrivals."""
+    if arrivals <= 1:
+        bend = (1 + arrivals + load * services) / (1 + load * (services - 1) + load**2 * (4 * arrivals + services))
+    else:
+        bend = 4 * load / (arrivals + load**2 * (4 * arrivals + services))
+    return load + (arrivals - 1) * load * (1 - load) * bend
+
+
+def _correction(load: float, servers: int, arrivals: float, services: float) -> float:
+    """Whitt 1993, eq. 2.14-2.25: his phi."""
+    gamma = min(0.24, (1 - load) * (servers - 1) * (math.sqrt(4 + 5 * servers) - 2) / (16 * servers * load))
+    fixed_service = 1 + gamma
+    fixed_arrivals = (1 - 4 * gamma) * math.exp(-2 * (1 - load) / (3 * load))
+    half = (arrivals + services) / 2
+    even = min(1.0, (fixed_service + fixed_arrivals) / 2) ** (2 * (1 - half)) if half < 1 else 1.0
+    if arrivals >= services:
+        whole = 4 * arrivals - 3 * services
+        return (4 * (arrivals - services) * fixed_service + services * even) / whole if whole else 1.0
+    return ((services - arrivals) * fixed_arrivals + (services + 3 * arrivals) * even) / (4 * half)
+
+
+def _above(x: float) -> float:
+    """P(a standard normal variable is above x)."""
+    return float(special.ndtr(-x))
