@@ -97,6 +97,10 @@ def _settle(node: Schema, definitions: dict[str, Schema], with_defaults: bool) -
     if choices := node.pop("anyOf", None):  # X | None: an absent field is our null
         (choice,) = (choice for choice in choices if choice != {"type": "null"})
         return _settle({**choice, **node}, definitions, with_defaults)
+    if choices := node.pop("oneOf", None):  # a number, or a word in its place
+        number, word = choices
+        node |= {bound: number[bound] for bound in ("minimum", "maximum")} | {"pattern": f"^{word['const']}$"}
+        node["x-kubernetes-int-or-string"] = True
     node.pop("title", None)
     node.pop("propertyNames", None)  # not structural: a CEL rule says it
     node.pop("additionalProperties", None) if node.get("additionalProperties") is False else None

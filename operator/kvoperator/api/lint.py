@@ -121,7 +121,7 @@ def _key(key: object) -> str:
 
 
 def _finding(error: ErrorDetails) -> Finding:
-    parts = [part for part in error["loc"] if part != "[key]"]
+    parts = [part for part in error["loc"] if not str(part).startswith("[")]  # [key], [number], [word]: no fields
     missing = error["type"] == "missing"
     return Finding(_path(parts), None if missing else error["input"], _sentence(error, parts))
 
@@ -134,6 +134,7 @@ _PATTERNS = {
     DURATION_PATTERN: DURATION_HELP,
     QUANTITY_PATTERN: QUANTITY_HELP,
     s.PERCENTILE_PATTERN: s.PERCENTILE_HELP,
+    s.TIME_PATTERN: s.TIME_HELP,
     s.NAME_PATTERN: "is not a name; write lower-case letters, digits and hyphens, beginning with a letter",
     s.OBJECT_PATTERN: "is not the name of an object; write lower-case letters, digits and hyphens",
     s.ZONE_PATTERN: "is not a zone; write the value of the nodes' label topology.kubernetes.io/zone",
@@ -165,6 +166,7 @@ _SENTENCES = {
     "too_long": "has {size} entries; at most {max_length} are allowed",
     "too_short": "is empty; at least one entry is needed",
     "enum": "{value} is not {expected}",
+    "literal_error": "{value} is neither a whole number nor {expected}",
     "value_error": "{error}",
 }
 
@@ -192,7 +194,8 @@ def _unknown(parts: list[str | int]) -> str:
     *parents, field = parts
     schema: dict[str, Any] = root()
     for part in parents:
-        schema = schema["items"] if isinstance(part, int) else schema["properties"][part]
+        inside = "items" if isinstance(part, int) else "additionalProperties"
+        schema = schema[inside] if inside in schema else schema["properties"][part]
     known = [*_METADATA] if parents == ["metadata"] else [*schema["properties"]]
     near = {name.lower(): name for name in known}
     match = difflib.get_close_matches(str(field).replace("_", "").lower(), near, n=1)

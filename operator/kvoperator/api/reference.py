@@ -48,6 +48,9 @@ def text() -> str:
     return "\n".join(parts) + "\n"
 
 
+_INSIDE = {"items": "[]", "additionalProperties": ".*"}
+
+
 def _table(schema: Schema, path: str, *, with_default: bool) -> Iterator[str]:
     head = ["field", "type", "default", "allowed", "meaning"] if with_default else ["field", "type", "meaning"]
     yield f"| {' | '.join(head)} |"
@@ -61,17 +64,19 @@ def _fields(schema: Schema, path: str) -> Iterator[tuple[str, Schema, str]]:
     """Each field below `path`, depth first: its path, its schema, its default as text."""
     for name, node in schema.get("properties", {}).items():
         field = f"{path}.{name}"
-        inner = node["items"] if node["type"] == "array" else node
+        inner, mark = next(((node[key], mark) for key, mark in _INSIDE.items() if key in node), (node, ""))
         if "default" in node and "properties" not in node:
             default = f"`{json.dumps(node['default'])}`"
         else:
             default = "**required**" if name in schema.get("required", []) else ""
         yield field, node, default
-        yield from _fields(inner, f"{field}[]" if inner is not node else field)
+        yield from _fields(inner, field + mark)
 
 
 def _type(node: Schema) -> str:
     names = {DURATION_PATTERN: "duration", QUANTITY_PATTERN: "size"}
+    if "x-kubernetes-int-or-string" in node:
+        return "integer or string"
     if node["type"] == "array":
         return f"list of {_type(node['items'])}"
     if values := node.get("additionalProperties"):
@@ -91,6 +96,8 @@ def _allowed(node: Schema) -> str:
         low = "above" if node.get("exclusiveMinimum") else "from"
         high = "below" if node.get("exclusiveMaximum") else "to"
         bounds.append(f"{low} {node['minimum']:g} {high} {node['maximum']}")
+    if "x-kubernetes-int-or-string" in node:
+        bounds.append(f"or `{node['pattern'].strip('^$')}`")
     bounds.extend(f"1 to {node[key]} entries" for key in ("maxItems", "maxProperties") if key in node)
     if "maxLength" in node and _type(node) == "string":
         bounds.append(f"at most {node['maxLength']} characters")

@@ -10,7 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kvoperator.api.spec import PERCENTILE_HELP, PERCENTILE_PATTERN, KVClusterSpec, Region, WriteMode
+from kvoperator.api.spec import (
+    AUTO,
+    PERCENTILE_HELP,
+    PERCENTILE_PATTERN,
+    TIME_HELP,
+    TIME_PATTERN,
+    KVClusterSpec,
+    Region,
+    WriteMode,
+)
 from kvoperator.api.units import seconds
 
 
@@ -163,6 +172,33 @@ def _ttls_are_whole(spec: KVClusterSpec) -> Iterator[Breach]:
             yield Breach(f"spec.namespaces[{index}].ttl", namespace.ttl, f"{namespace.ttl} {_TTL}")
 
 
+def _auto_has_a_workload(spec: KVClusterSpec) -> Iterator[Breach]:
+    for index, region in enumerate(spec.regions):
+        if region.replicas == AUTO and spec.workload is None:
+            yield Breach(f"spec.regions[{index}].replicas", AUTO, f"region {region.name} {_UNSIZED}")
+            return
+
+
+def _auto_has_room(spec: KVClusterSpec) -> Iterator[Breach]:
+    for index, region in enumerate(spec.regions):
+        least, most = region.min_replicas, region.max_replicas
+        if least > most:
+            sentence = f"minReplicas {least} is above maxReplicas {most}"
+            yield Breach(f"spec.regions[{index}].minReplicas", least, sentence)
+
+
+def _all_shares_or_none(spec: KVClusterSpec) -> Iterator[Breach]:
+    lacking = [region.name for region in spec.regions if region.share is None]
+    if 0 < len(lacking) < len(spec.regions):
+        yield Breach("spec.regions", lacking, f"region {lacking[0]} {_NO_SHARE}")
+
+
+def _shares_sum_to_one(spec: KVClusterSpec) -> Iterator[Breach]:
+    shares = [region.share for region in spec.regions if region.share is not None]
+    if len(shares) == len(spec.regions) and not 0.999 <= sum(shares) <= 1.001:
+        yield Breach("spec.regions", shares, f"the shares of the regions sum to {sum(shares):.3f}; expected 1")
+
+
 def _fixed(at: str, why: str) -> Rule:
     """What may not change once it is set. Only the API server can tell: lint does not know what was."""
     message = f"'%s is not %s, which it was: {why}'.format([self, oldSelf])"
@@ -176,6 +212,8 @@ _BARE_TLS = "tls needs a secretName: a Secret whose ca.crt the nodes are checked
 _NO_HOME = "is cas and has no home; with more than one region, name the one that takes its writes"
 _TTL = "is neither 0s (for ever) nor from 1s to 87600h"
 _KEPT = "are more than 24h, after which sessions forget what they saw"
+_UNSIZED = "has replicas auto, and there is no spec.workload to size it for; give one, or a number"
+_NO_SHARE = "has no share, and others have; give all regions one, or none"
 _KIND = "(has({0}.embedded) ? 'embedded' : has({0}.cassandra) ? 'cassandra' : 'external')"  # of storage
 _REPLICATED = "the copies there are would not follow by themselves"
 _PLACED = "data would have to move to where it belongs, which the operator does not do yet"
@@ -198,6 +236,8 @@ _PERCENTILES = f"self.all(p, p.matches(r'{PERCENTILE_PATTERN}'))"
 _FALLS = "double(p) <= double(q) && duration(self[p]) > duration(self[q])"
 _HOMELESS = "n.writeMode == 'cas' && !has(n.home)"
 _LOST = "has(n.home) && !self.regions.exists(r, r.name == n.home)"
+_SHARES = "self.regions.map(r, r.share).sum()"
+_KNOWN_TIMES = f"self.all(t, t.matches(r'{TIME_PATTERN}'))"
 _HAS_POINTS = "r.name in self.storage.external.contactPoints"
 _SHORT_HOLDS = "self.steps.filter(s, duration(s.hold) < duration(self.interval))"
 
@@ -237,6 +277,45 @@ RULES = (
         message="self.noDataDeadline + ' is shorter than rollout.interval ' + self.interval"
         " + ': one look without data would end the rollout'",
         check=_no_data_deadline_fits_a_look,
+    ),
+    Rule(
+        at="spec",
+        field=".regions",
+        says="`replicas: auto` needs a `workload`.",
+        cel=f"has(self.workload) || !self.regions.exists(r, r.replicas == '{AUTO}')",
+        message=f"'region %s {_UNSIZED}'.format([self.regions.filter(r, r.replicas == '{AUTO}')[0].name])",
+        check=_auto_has_a_workload,
+    ),
+    Rule(
+        at="spec.regions[]",
+        field=".minReplicas",
+        says="`minReplicas` is not above `maxReplicas`.",
+        cel="self.minReplicas <= self.maxReplicas",
+        message="'minReplicas %d is above maxReplicas %d'.format([self.minReplicas, self.maxReplicas])",
+        check=_auto_has_room,
+    ),
+    Rule(
+        at="spec",
+        field=".regions",
+        says="All regions have a share, or none.",
+        cel="self.regions.all(r, has(r.share)) || !self.regions.exists(r, has(r.share))",
+        message=f"'region %s {_NO_SHARE}'.format([self.regions.filter(r, !has(r.share))[0].name])",
+        check=_all_shares_or_none,
+    ),
+    Rule(
+        at="spec",
+        field=".regions",
+        says="The shares of the regions sum to 1.",
+        cel=f"!self.regions.all(r, has(r.share)) || ({_SHARES} >= 0.999 && {_SHARES} <= 1.001)",
+        message=f"'the shares of the regions sum to %.3f; expected 1'.format([{_SHARES}])",
+        check=_shares_sum_to_one,
+    ),
+    Rule(
+        at="spec.workload.service",
+        says="Keys are times that the planner knows.",
+        cel=_KNOWN_TIMES,
+        message=f"self.filter(t, !t.matches(r'{TIME_PATTERN}'))[0] + ' {TIME_HELP}'",
+        check=None,
     ),
     _at_least("spec.rollout.interval", "1s", "the least time between two looks", lambda s: s.rollout.interval),
     _at_least(

@@ -6,9 +6,9 @@ What crosses fields is in `rules.py`.
 
 from collections import Counter
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.config import JsonDict
 
 from kvoperator.api.units import DURATION_PATTERN, QUANTITY_PATTERN
@@ -26,6 +26,12 @@ PERCENTILE_HELP = "is not a percentile; write a number from 1 to 99.999, such as
 NAMESPACE_PATTERN = r"^(\*|[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?)$"
 HOST_PATTERN = r"^[A-Za-z0-9._-]+(:[0-9]{1,5})?$"
 KEYSPACE_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
+TIMES = (
+    *("clientNetwork", "gateway", "zoneHop", "crossZoneHop", "podRead", "podMiss", "podWrite", "cache"),
+    *("storeRead", "storeWrite"),
+)
+TIME_PATTERN = rf"^({'|'.join(TIMES)})$"
+TIME_HELP = f"is not a time that is measured; there are {', '.join(TIMES)}"
 IMAGE_PATTERN = (
     r"^[a-z0-9][-a-z0-9._]*(:[0-9]{1,5})?(/[a-z0-9][-a-z0-9._]*)*"
     r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
@@ -82,6 +88,17 @@ class GatewayRef(Strict):
     namespace: ObjectName | None = Field(default=None, description="Default: the KVCluster's own namespace.")
 
 
+AUTO: Literal["auto"] = "auto"
+
+
+def _kind_of_replicas(value: Any) -> str:
+    return "[word]" if isinstance(value, str) else "[number]"
+
+
+Replicas = Annotated[
+    Annotated[int, Field(ge=1, le=500), Tag("[number]")] | Annotated[Literal["auto"], Tag("[word]")],
+    Discriminator(_kind_of_replicas),
+]
 Zones = Annotated[list[Zone], Field(min_length=1, max_length=9, json_schema_extra=SET), AfterValidator(_distinct)]
 
 
@@ -92,8 +109,15 @@ class Region(Strict):
     zones: Zones = Field(
         description="Values of topology.kubernetes.io/zone inside the region; pods are spread over them."
     )
-    replicas: Annotated[int, Field(ge=1, le=500)] = Field(
-        default=2, description="Pods that serve when no rollout is under way."
+    replicas: Replicas = Field(
+        default=2,
+        description="Pods that serve when no rollout is under way. `auto`: as many as `workload` needs to hold "
+        "slo.latency at its peak with a zone, or another region, lost.",
+    )
+    min_replicas: Annotated[int, Field(ge=1, le=500)] = Field(default=2, description="The least that `auto` may be.")
+    max_replicas: Annotated[int, Field(ge=1, le=500)] = Field(default=100, description="The most that `auto` may be.")
+    share: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="Share of `workload` that comes in here. Default: all regions have the same."
     )
     gateway: GatewayRef | None = Field(
         default=None,
@@ -249,6 +273,45 @@ class Slo(Strict):
     )
 
 
+class Time(Strict):
+    """A time that was measured."""
+
+    mean_ms: Annotated[float, Field(gt=0, le=60_000)] = Field(description="Its mean, in milliseconds.")
+    cv: Annotated[float, Field(gt=0, le=10)] = Field(
+        default=0.5, description="Its coefficient of variation: standard deviation over mean."
+    )
+
+
+class Workload(Strict):
+    """What clients do, world-wide: what `replicas: auto` and `kvctl plan` size for. No part of it is a revision's."""
+
+    peak_qps: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        alias="peakQPS", description="Requests a second in the busiest minute of the day."
+    )
+    mean_to_peak: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5, description="The day's mean rate as a share of its peak."
+    )
+    reads: Annotated[float, Field(ge=0, le=1)] = Field(default=0.95, description="Share of the requests that read.")
+    value_bytes: Annotated[int, Field(ge=1, le=16 * 2**20)] = Field(
+        default=2048, description="Mean size of a value, in bytes."
+    )
+    records: Annotated[int, Field(ge=1, le=10**12)] = Field(default=1_000_000, description="Records that are kept.")
+    skew: Annotated[float, Field(gt=0, le=3)] = Field(
+        default=0.99, description="Exponent of Zipf's law of the records' popularity; near 0 all are equally popular."
+    )
+    growth_per_month: Annotated[float, Field(gt=-1, le=10)] = Field(
+        default=0, description="Growth of the records, a month: 0.05 is 5 %. `kvctl plan` shows where it leads."
+    )
+    qps_growth_per_month: Annotated[float, Field(gt=-1, le=10)] | None = Field(
+        default=None, description="Growth of the requests. Default: growthPerMonth."
+    )
+    service: Annotated[dict[Annotated[str, Field(pattern=TIME_PATTERN)], Time], Field(max_length=len(TIMES))] = Field(
+        default={},
+        description="Times as `kvctl calibrate` measured them, in place of the planner's guesses: "
+        f"{', '.join(TIMES)}; those of the pod are CPU of its event loop.",
+    )
+
+
 class Step(Strict):
     """One step of a rollout."""
 
@@ -310,6 +373,7 @@ class KVClusterSpec(Strict):
     auth: Auth | None = Field(default=None, description=Auth.__doc__)
     limits: Limits = Field(default=Limits(), description=Limits.__doc__)
     slo: Slo = Field(default=Slo(), description=Slo.__doc__)
+    workload: Workload | None = Field(default=None, description=Workload.__doc__)
     rollout: Rollout = Field(default=Rollout(), description=Rollout.__doc__)
     deletion_policy: DeletionPolicy = Field(
         default=DeletionPolicy.RETAIN, description="What happens to the regions' data when the KVCluster is deleted."

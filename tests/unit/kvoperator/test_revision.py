@@ -78,6 +78,8 @@ def test_what_a_pod_runs_makes_another_revision(changes: dict[str, object]) -> N
     "changes",
     [
         {"regions": [Region(name="us-east", zones=["b"], replicas=9)]},
+        {"regions": [Region(name="eu-west", zones=["a"], replicas="auto", share=1)], "workload": {"peakQPS": 50000}},
+        {"workload": {"peakQPS": 1, "service": {"podRead": {"meanMs": 1}}}},
         {"rollout": Rollout(steps=[Step(traffic=1)], gates=[Gate.LATENCY])},
         {"slo": Slo(availability=95)},
         {"slo": Slo(latency={"90": "100ms", "98": "250ms"})},

@@ -8,7 +8,7 @@ confirmed to be 0.
 from collections.abc import Mapping
 from typing import Protocol
 
-from kvoperator.api.spec import KVClusterSpec, Region
+from kvoperator.api.spec import AUTO, KVClusterSpec, Region
 from kvoperator.api.status import Phase, RolloutStatus
 from kvoperator.core.rollout.model import RegionFacts, RegionPlan, RevisionFacts
 
@@ -35,7 +35,7 @@ def plan(state: RolloutStatus, spec: KVClusterSpec, region: Region, seen: Region
     replicas = {name: pods.replicas for name, pods in seen.revisions.items() if is_routed(name, seen)}
     if state.stable is None:
         return RegionPlan(replicas=replicas, weights={})
-    replicas[state.stable.name] = region.replicas
+    replicas[state.stable.name] = size(region)
     if state.canary is None or state.phase is Phase.ROLLING_BACK:
         return RegionPlan(replicas=replicas, weights={state.stable.name: 100})
     canary = state.canary.name
@@ -59,16 +59,22 @@ def target(state: RolloutStatus, spec: KVClusterSpec) -> int:
             return state.traffic
 
 
+def size(region: Region) -> int:
+    """Pods that carry all of the region's traffic."""
+    assert region.replicas != AUTO, "`auto` is a number by now: core/sizing.py"
+    return region.replicas
+
+
 def pods_for(share: int, region: Region) -> int:
     """Pods that carry `share` percent of the region: rounded up."""
-    return -(-region.replicas * share // 100)
+    return -(-size(region) * share // 100)
 
 
 def canary_weight(state: RolloutStatus, region: Region, seen: RegionFacts) -> int:
     """The share asked for, or what the pods that are ready can carry, whichever is less."""
     if state.canary is None:
         return 0
-    return min(state.traffic, 100 * pods_of(state.canary.name, seen).ready // region.replicas)
+    return min(state.traffic, 100 * pods_of(state.canary.name, seen).ready // size(region))
 
 
 def is_routed(revision: str, seen: RegionFacts) -> bool:
