@@ -107,6 +107,18 @@ class Mass:
         late = np.interp(self.grid.borders - delay, other.grid.borders, 1 - other.cumulated, left=1.0)
         return _of_tail(self.grid, np.clip((1 - self.cumulated) * late, 0.0, 1.0))
 
+    def tried_again(self, timeout: float, retries: int) -> tuple["Mass", float]:
+        """-> (time from the first try to the answer, of those who get one; the share of the others), if it is given up
+        after `timeout` seconds and tried again, independently, up to `retries` times."""
+        late = self.tail(timeout)
+        never = late ** (retries + 1)
+        if never > 1 - _NEVER:
+            return self, 1.0
+        number = np.minimum(np.floor(self.grid.borders / timeout), retries + 1)
+        in_this = np.interp(self.grid.borders - number * timeout, self.grid.borders, 1 - self.cumulated, left=1.0)
+        tail = np.where(number > retries, never, late**number * np.clip(in_this, late, 1.0))
+        return _of_tail(self.grid, (tail - never) / (1 - never)), never
+
     def within(self, time: float) -> float:
         """P(it takes `time` seconds or less)."""
         if time >= self.grid.borders[-1]:
