@@ -16,6 +16,6 @@ def compiled(function: Function) -> Function:
     """Compiled at its first call. In a read-only installation without a home folder it is compiled in each process
     anew, where numba would refuse: it finds no folder for its cache."""
     try:
-        return njit(cache=True, _nrt=False)(function)  # type: ignore[no-any-return]
+        return njit(cache=True)(function)  # type: ignore[no-any-return]
     except RuntimeError:
         return njit(function)  # type: ignore[no-any-return]

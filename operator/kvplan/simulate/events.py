@@ -1,14 +1,16 @@
 """The events of a system, one after the other in time: what happens at each, in machine code.
 
 A request that arrives starts a try; a try goes through its class's steps; a visit sends jobs, one a copy, each to a
-pool of its own, where they queue. `tables` makes the arrays, draws the times and gives more room when `advance` returns
-for want of either.
+pool of its own, where they queue.
 
 Losers of a quorum or a hedge are not cancelled, neither served nor queued ones, nor are tries whose client has given
 up: they go on through all their steps. A hop is drawn once a copy; half of it is the way there.
-"""
 
-from typing import NamedTuple
+Everything lies in one memory of 8-byte cells, seen as integers (`cells`) and as floats (`reals`); a thing is known by
+the address of its record, and 0 is none. That is what compiles fast and runs fast: many arrays, handed from function to
+function, did neither. `memory` lays it out, draws the times and gives more room when `advance` returns for want of
+either.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,424 +20,413 @@ from kvplan.simulate.compiled import compiled
 
 Ints = NDArray[np.int64]
 
+# At address 0, whole numbers. HEAP: address of the events, EVENTS of them, room for HEAP_ROOM. FRESH: memory not used
+# yet, up to END. IDLE_TRY, IDLE_JOB: chains of records to use again. ROOM: more than one event needs of anything.
+HEAP, EVENTS, HEAP_ROOM, FRESH, END, IDLE_TRY, IDLE_JOB, TRY_SIZE, ROOM = range(9)
+# The next request, the first that counts, the end of them; visits begun so far; whether draws have run low.
+NEXT, FIRST, LAST, UNDECIDED, VISITS, COUNTING, DRY, RETRIES, CLASSES, UNIFORM, BETWEEN = range(9, 20)
+# Times: the next arrival; from when until when is counted; of a request's patience.
+ARRIVAL, COUNT_FROM, COUNT_TO, TIMEOUT, WORLD = range(20, 25)
+
+# A class: where it ends in [0, 1), its steps; classes lie one after the other.
+UPTO, FIRST_STEP, END_STEP, CLASS = range(4)
+# A step. AT: its station, 0 for a pause. LATER: the most copies of a later visit of the class there. MARKS: 1 if the
+# latency counts from its service. SERVICE, HOP: the sources of its times.
+AT, COPIES, NEEDED, LATER, MARKS, SERVICE, HOP, HEDGE, STEP = range(9)
+# A source of draws: how many of its block are used up, then the block.
+DRAWN, DRAWS = range(2)
+# A station; its pools lie one after the other. PLACE: where its pools are in a try. TURN: whose it is, round robin.
+# BUSY, WAITED: times in sum, of BEGUN services.
+POOLS, FIRST_POOL, BALANCING, PLACE, TURN, BUSY, WAITED, BEGUN, STATION = range(9)
+# A pool: its idle servers, its queue, the requests in flight.
+IDLE, HEAD, TAIL, IN_FLIGHT, POOL = range(5)
+# A request: its class; from when its latency counts, nan until then; when its present try is given up; that try's
+# number from 1, 0 when decided; its latency.
+OF_CLASS, SINCE, DEADLINE, TRIED, LATENCY, REQUEST = range(6)
+# A try. VISITING: number of the visit under way, 0 for none, MISSING so many answers. HOLDS: its jobs, and itself until
+# it ends; an idle one's next. Then, for each station, how many pools it has, and (pool, is it in flight there) of each.
+BY, NUMBER, NOW_AT, STOP, VISITING, MISSING, HOLDS, TRY = range(8)
+# A job: of which try, step, visit; its pool, which of the try's pools there that is; the job behind it, or next idle;
+# its service, its way back, when it came.
+OF_TRY, OF_STEP, OF_VISIT, IN_POOL, COPY, BEHIND, LASTS, BACK, CAME, JOB = range(10)
+
 RANDOM, ROUND_ROBIN, POWER_OF_TWO, LEAST_IN_FLIGHT = range(4)
 
-# Columns of `stations`. OFFSET: where its pools begin in a row of `tries`.
-POOLS, FIRST_POOL, BALANCING, OFFSET = range(4)
-# Columns of `steps`. STATION is -1 for a pause; LATER: the most copies of a later visit of the class at that station;
-# MARKS: 1 if the latency counts from here; SERVICE and HOP: which source draws them, -1 for none.
-STATION, COPIES, NEEDED, LATER, MARKS, SERVICE, HOP = range(7)
-# Columns of `pools`. IDLE: servers.
-IDLE, HEAD, TAIL, IN_FLIGHT = range(4)
-# Columns of `tries`, before its pools: for each station how many it has, and (pool, counted in flight) of each.
-# VISIT: number of the visit under way, 0 for none; HOLDS: its jobs, and itself until it ends.
-REQUEST, NUMBER, STEP, END, VISIT, MISSING, HOLDS, TRY_COLUMNS = range(8)
-# Columns of `jobs`. COPY: which of the try's pools there.
-TRY, AT_STEP, OF_VISIT, POOL, COPY, BEHIND, JOB_COLUMNS = range(7)
-LASTS, BACK, SINCE, JOB_TIMES = range(4)
-# Entries of `counters` and `clock`.
-EVENTS, IDLE_TRIES, IDLE_JOBS, ARRIVED, VISITS, UNDECIDED, COUNTING, DRY, COUNTERS = range(9)
-ARRIVAL, COUNT_FROM, COUNT_TO, CLOCK = range(4)
-# Columns of `sums`, of each station.
-BUSY, WAITED, BEGUN, SUMS = range(4)
 # Kinds of event, in the order in which those of one moment happen: an answer just in time is in time.
 SERVED, ANSWERED, SENT, PAUSED, HEDGED, TIMED_OUT = range(6)
-
-UNIFORM, BETWEEN, SOURCES = range(3)  # the sources of draws that every system has; those of its steps follow
-_KIND = 1 << 48  # an event is its kind times this, plus what it happens to
-
-
-class State(NamedTuple):
-    """All that changes, and what it follows. Times in seconds."""
-
-    stations: Ints  # [station, …]
-    steps: Ints  # [step, …], class after class
-    hedges: Floats  # [step]; inf for none
-    first_steps: Ints  # [class + 1]
-    shares: Floats  # [class], cumulated
-    timeout: float  # inf for none
-    retries: int
-    first: int  # number of the first request that counts
-    room: int  # more jobs, events or draws of one source than one event needs
-
-    draws: Floats  # [source, …]
-    drawn: Ints  # [source]
-    robin: Ints  # [station]: whose turn it is
-    pools: Ints  # [pool, …]
-    tries: Ints  # [try, …]
-    idle_tries: Ints  # a stack
-    jobs: Ints  # [job, …]
-    job_times: Floats  # [job, …]
-    idle_jobs: Ints  # a stack
-    times: Floats  # of the events, a binary heap
-    events: Ints  # likewise
-    counters: Ints
-    clock: Floats
-    sums: Floats  # [station, …]
-
-    classes: Ints  # [request]
-    begun: Floats  # [request]: from when its latency counts; nan until then
-    deadlines: Floats  # [request]: of its present try
-    tried: Ints  # [request]: number of its present try from 1; -1 when decided
-    latencies: Floats  # [request]; inf for one whose client gave up
+BLOCK = 8192  # draws of a source at once
+_KIND = 1 << 48  # an event is its kind times this, plus the address of what it happens to
 
 
 @compiled
-def advance(s: State) -> None:
+def advance(cells: Ints, reals: Floats) -> None:
     """Plays until every request is decided, or draws or room run low."""
-    counters = s.counters
-    while counters[UNDECIDED] > 0 and counters[DRY] == 0 and _has_room(s):
-        if counters[EVENTS] == 0 or s.clock[ARRIVAL] < s.times[0]:
-            _arrive(s)
+    while cells[UNDECIDED] > 0 and cells[DRY] == 0 and has_room(cells):
+        if cells[EVENTS] == 0 or reals[ARRIVAL] < reals[cells[HEAP]]:
+            _arrive(cells, reals)
             continue
-        now = s.times[0]
-        kind, what = divmod(s.events[0], _KIND)
-        _pop(s)
+        now, event = reals[cells[HEAP]], cells[cells[HEAP] + 1]
+        _pop(cells, reals)
+        kind, what = event // _KIND, event % _KIND
         if kind == SERVED:
-            _end_service(s, now, what)
+            _end_service(cells, reals, now, what)
         elif kind == ANSWERED:
-            _answer(s, now, what)
+            _answer(cells, reals, now, what)
         elif kind == SENT:
-            _enter(s, now, what)
+            _enter(cells, reals, now, what)
         elif kind == PAUSED:
-            _proceed(s, now, what)
+            _proceed(cells, reals, now, what)
         elif kind == HEDGED:
-            _hedge(s, now, what)
+            _hedge(cells, reals, now, what)
         else:
-            _time_out(s, now, what)
+            _time_out(cells, reals, now, what)
 
 
 @compiled
-def _has_room(s: State) -> bool:
-    counters = s.counters
-    enough = counters[IDLE_TRIES] > 0 and counters[IDLE_JOBS] >= s.room and counters[EVENTS] + s.room <= len(s.times)
-    return bool(enough)
+def has_room(cells: Ints) -> bool:
+    """For one more event: a new try and all its jobs, and what they push."""
+    fits = cells[FRESH] + cells[TRY_SIZE] + cells[ROOM] * JOB <= cells[END]
+    return bool(fits and cells[EVENTS] + cells[ROOM] <= cells[HEAP_ROOM])
 
 
 @compiled
-def _arrive(s: State) -> None:
-    now, request = s.clock[ARRIVAL], s.counters[ARRIVED]
-    s.counters[ARRIVED] += 1
-    s.classes[request] = np.searchsorted(s.shares, _draw(s, UNIFORM), side="right")
-    if s.steps[s.first_steps[s.classes[request]], MARKS] == 0:
-        s.begun[request] = now
-    if request == s.first:
-        s.counters[COUNTING] = 1
-        s.clock[COUNT_FROM] = now
-    if s.counters[ARRIVED] == len(s.classes):
-        s.counters[COUNTING] = 0
-        s.clock[COUNT_TO] = now
-        s.clock[ARRIVAL] = np.inf
+def _arrive(cells: Ints, reals: Floats) -> None:
+    now, request, each, share = reals[ARRIVAL], cells[NEXT], cells[CLASSES], _draw(cells, reals, cells[UNIFORM])
+    cells[NEXT] += REQUEST
+    while share >= reals[each + UPTO]:
+        each += CLASS
+    cells[request + OF_CLASS] = each
+    reals[request + SINCE] = np.nan if cells[cells[each + FIRST_STEP] + MARKS] else now
+    if request == cells[FIRST]:
+        cells[COUNTING] = 1
+        reals[COUNT_FROM] = now
+    if cells[NEXT] == cells[LAST]:
+        cells[COUNTING] = 0
+        reals[COUNT_TO] = now
+        reals[ARRIVAL] = np.inf
     else:
-        s.clock[ARRIVAL] = now + _draw(s, BETWEEN)
-    _start(s, now, request)
+        reals[ARRIVAL] = now + _draw(cells, reals, cells[BETWEEN])
+    _start(cells, reals, now, request)
 
 
 @compiled
-def _start(s: State, now: float, request: int) -> None:
-    s.tried[request] += 1
-    if s.timeout < np.inf:
-        s.deadlines[request] = now + s.timeout
-        _push(s, now + s.timeout, TIMED_OUT, request)
-    s.counters[IDLE_TRIES] -= 1
-    slot = s.idle_tries[s.counters[IDLE_TRIES]]
-    each = s.tries[slot]
-    each[:] = 0
-    each[REQUEST] = request
-    each[NUMBER] = s.tried[request]
-    each[STEP] = s.first_steps[s.classes[request]] - 1
-    each[END] = s.first_steps[s.classes[request] + 1]
-    each[HOLDS] = 1
-    _proceed(s, now, slot)
+def _start(cells: Ints, reals: Floats, now: float, request: int) -> None:
+    """One more try."""
+    cells[request + TRIED] += 1
+    if reals[TIMEOUT] < np.inf:
+        reals[request + DEADLINE] = now + reals[TIMEOUT]
+        _push(cells, reals, now + reals[TIMEOUT], TIMED_OUT, request)
+    size, each = cells[TRY_SIZE], cells[request + OF_CLASS]
+    attempt = _record(cells, IDLE_TRY, HOLDS, size)
+    cells[attempt : attempt + size] = 0
+    cells[attempt + BY] = request
+    cells[attempt + NUMBER] = cells[request + TRIED]
+    cells[attempt + NOW_AT] = cells[each + FIRST_STEP]
+    cells[attempt + STOP] = cells[each + END_STEP]
+    cells[attempt + HOLDS] = 1
+    _proceed(cells, reals, now, attempt)
 
 
 @compiled
-def _time_out(s: State, now: float, request: int) -> None:
-    if s.tried[request] < 0 or s.deadlines[request] != now:
+def _time_out(cells: Ints, reals: Floats, now: float, request: int) -> None:
+    if cells[request + TRIED] == 0 or reals[request + DEADLINE] != now:
         return
-    if s.tried[request] <= s.retries:
-        _start(s, now, request)
+    if cells[request + TRIED] <= cells[RETRIES]:
+        _start(cells, reals, now, request)
     else:
-        _decide(s, request, np.inf)
+        _decide(cells, reals, request, np.inf)
 
 
 @compiled
-def _decide(s: State, request: int, latency: float) -> None:
-    s.latencies[request] = latency
-    s.tried[request] = -1
-    s.counters[UNDECIDED] -= 1
+def _decide(cells: Ints, reals: Floats, request: int, latency: float) -> None:
+    reals[request + LATENCY] = latency
+    cells[request + TRIED] = 0
+    cells[UNDECIDED] -= 1
 
 
 @compiled
-def _proceed(s: State, now: float, slot: int) -> None:
-    """To the next step that takes time, or to the end."""
-    each = s.tries[slot]
-    each[STEP] += 1
-    while each[STEP] < each[END]:
-        step = each[STEP]
-        if s.steps[step, STATION] >= 0:
-            _visit(s, now, slot, step)
+def _proceed(cells: Ints, reals: Floats, now: float, attempt: int) -> None:
+    """Begins the next step that takes time, or ends."""
+    step = cells[attempt + NOW_AT]
+    while step < cells[attempt + STOP]:
+        cells[attempt + NOW_AT] = step + STEP
+        if cells[step + AT]:
+            _visit(cells, reals, now, attempt, step)
             return
-        lasts = _draw(s, s.steps[step, SERVICE])
+        lasts = _draw(cells, reals, cells[step + SERVICE])
         if lasts > 0:
-            _push(s, now + lasts, PAUSED, slot)
+            _push(cells, reals, now + lasts, PAUSED, attempt)
             return
-        each[STEP] += 1
-    request = each[REQUEST]
-    if s.tried[request] == each[NUMBER]:
-        _decide(s, request, now - s.begun[request])
-    _let_go(s, slot)
+        step += STEP
+    request = cells[attempt + BY]
+    if cells[request + TRIED] == cells[attempt + NUMBER]:
+        _decide(cells, reals, request, now - reals[request + SINCE])
+    _let_go(cells, attempt)
 
 
 @compiled
-def _let_go(s: State, slot: int) -> None:
-    s.tries[slot, HOLDS] -= 1
-    if s.tries[slot, HOLDS] == 0:
-        s.idle_tries[s.counters[IDLE_TRIES]] = slot
-        s.counters[IDLE_TRIES] += 1
+def _visit(cells: Ints, reals: Floats, now: float, attempt: int, step: int) -> None:
+    cells[VISITS] += 1
+    cells[attempt + VISITING] = cells[VISITS]
+    cells[attempt + MISSING] = cells[step + NEEDED]
+    copies = cells[step + COPIES]
+    hedged = copies if reals[step + HEDGE] < np.inf else -1
+    for copy in range(copies + (hedged >= 0)):
+        job = _record(cells, IDLE_JOB, BEHIND, JOB)
+        cells[job + OF_TRY] = attempt
+        cells[job + OF_STEP] = step
+        cells[job + OF_VISIT] = cells[attempt + VISITING]
+        cells[job + COPY] = copy
+        cells[job + BEHIND] = 0
+        cells[attempt + HOLDS] += 1
+        if copy == hedged:
+            _push(cells, reals, now + reals[step + HEDGE], HEDGED, job)
+        else:
+            _send(cells, reals, now, job)
 
 
 @compiled
-def _visit(s: State, now: float, slot: int, step: int) -> None:
-    s.counters[VISITS] += 1
-    s.tries[slot, VISIT] = s.counters[VISITS]
-    s.tries[slot, MISSING] = s.steps[step, NEEDED]
-    for copy in range(s.steps[step, COPIES]):
-        _send(s, now, _job(s, slot, step, copy))
-    if s.hedges[step] < np.inf:
-        _push(s, now + s.hedges[step], HEDGED, _job(s, slot, step, 1))
-
-
-@compiled
-def _hedge(s: State, now: float, job: int) -> None:
-    if s.tries[s.jobs[job, TRY], VISIT] == s.jobs[job, OF_VISIT]:
-        _send(s, now, job)
+def _hedge(cells: Ints, reals: Floats, now: float, job: int) -> None:
+    if cells[cells[job + OF_TRY] + VISITING] == cells[job + OF_VISIT]:
+        _send(cells, reals, now, job)
     else:
-        _end_job(s, job)
+        _end_job(cells, job)
 
 
 @compiled
-def _job(s: State, slot: int, step: int, copy: int) -> int:
-    s.counters[IDLE_JOBS] -= 1
-    job = s.idle_jobs[s.counters[IDLE_JOBS]]
-    s.jobs[job, TRY] = slot
-    s.jobs[job, AT_STEP] = step
-    s.jobs[job, OF_VISIT] = s.tries[slot, VISIT]
-    s.jobs[job, COPY] = copy
-    s.jobs[job, BEHIND] = -1
-    s.tries[slot, HOLDS] += 1
-    return int(job)
-
-
-@compiled
-def _end_job(s: State, job: int) -> None:
-    s.idle_jobs[s.counters[IDLE_JOBS]] = job
-    s.counters[IDLE_JOBS] += 1
-    _let_go(s, s.jobs[job, TRY])
-
-
-@compiled
-def _send(s: State, now: float, job: int) -> None:
-    step = s.jobs[job, AT_STEP]
-    s.jobs[job, POOL] = _pool(s, s.tries[s.jobs[job, TRY]], s.steps[step, STATION], s.jobs[job, COPY])
-    s.job_times[job, LASTS] = _draw(s, s.steps[step, SERVICE])
-    s.job_times[job, BACK] = 0.0
-    if s.steps[step, HOP] >= 0:
-        s.job_times[job, BACK] = _draw(s, s.steps[step, HOP]) / 2
-        _push(s, now + s.job_times[job, BACK], SENT, job)
+def _send(cells: Ints, reals: Floats, now: float, job: int) -> None:
+    step = cells[job + OF_STEP]
+    cells[job + IN_POOL] = _pool(cells, reals, cells[job + OF_TRY], cells[step + AT], cells[job + COPY])
+    reals[job + LASTS] = _draw(cells, reals, cells[step + SERVICE])
+    if cells[step + HOP]:
+        way = _draw(cells, reals, cells[step + HOP]) / 2
+        reals[job + BACK] = way
+        _push(cells, reals, now + way, SENT, job)
     else:
-        _enter(s, now, job)
+        reals[job + BACK] = 0.0
+        _enter(cells, reals, now, job)
 
 
 @compiled
-def _enter(s: State, now: float, job: int) -> None:
+def _enter(cells: Ints, reals: Floats, now: float, job: int) -> None:
     """The job has come to its pool."""
-    pool = s.pools[s.jobs[job, POOL]]
-    counted = _counted(s, job)
-    each = s.tries[s.jobs[job, TRY]]
-    if each[counted] == 0:
-        each[counted] = 1
-        pool[IN_FLIGHT] += 1
-    s.job_times[job, SINCE] = now
-    if pool[IDLE] > 0:
-        pool[IDLE] -= 1
-        _begin_service(s, now, job)
+    pool, flag = cells[job + IN_POOL], _flag(cells, job)
+    if cells[flag] == 0:
+        cells[flag] = 1
+        cells[pool + IN_FLIGHT] += 1
+    reals[job + CAME] = now
+    if cells[pool + IDLE] > 0:
+        cells[pool + IDLE] -= 1
+        _begin_service(cells, reals, now, job)
         return
-    if pool[HEAD] < 0:
-        pool[HEAD] = job
+    if cells[pool + HEAD]:
+        cells[cells[pool + TAIL] + BEHIND] = job
     else:
-        s.jobs[pool[TAIL], BEHIND] = job
-    pool[TAIL] = job
+        cells[pool + HEAD] = job
+    cells[pool + TAIL] = job
 
 
 @compiled
-def _begin_service(s: State, now: float, job: int) -> None:
-    step, lasts = s.jobs[job, AT_STEP], s.job_times[job, LASTS]
-    if s.counters[COUNTING] > 0:
-        sums = s.sums[s.steps[step, STATION]]
-        sums[BUSY] += lasts
-        sums[WAITED] += now - s.job_times[job, SINCE]
-        sums[BEGUN] += 1
-    if s.steps[step, MARKS] > 0:
-        request = s.tries[s.jobs[job, TRY], REQUEST]
-        if np.isnan(s.begun[request]):
-            s.begun[request] = now
-    _push(s, now + lasts, SERVED, job)
+def _begin_service(cells: Ints, reals: Floats, now: float, job: int) -> None:
+    step, lasts = cells[job + OF_STEP], reals[job + LASTS]
+    if cells[COUNTING]:
+        station = cells[step + AT]
+        reals[station + BUSY] += lasts
+        reals[station + WAITED] += now - reals[job + CAME]
+        cells[station + BEGUN] += 1
+    if cells[step + MARKS]:
+        request = cells[cells[job + OF_TRY] + BY]
+        if np.isnan(reals[request + SINCE]):
+            reals[request + SINCE] = now
+    _push(cells, reals, now + lasts, SERVED, job)
 
 
 @compiled
-def _end_service(s: State, now: float, job: int) -> None:
-    pool = s.pools[s.jobs[job, POOL]]
-    counted = _counted(s, job)
-    each = s.tries[s.jobs[job, TRY]]
-    if each[counted] == 1 and s.steps[s.jobs[job, AT_STEP], LATER] <= s.jobs[job, COPY]:
-        each[counted] = 0
-        pool[IN_FLIGHT] -= 1
-    following = pool[HEAD]
-    if following < 0:
-        pool[IDLE] += 1
+def _end_service(cells: Ints, reals: Floats, now: float, job: int) -> None:
+    pool, flag = cells[job + IN_POOL], _flag(cells, job)
+    if cells[flag] and cells[cells[job + OF_STEP] + LATER] <= cells[job + COPY]:
+        cells[flag] = 0
+        cells[pool + IN_FLIGHT] -= 1
+    following = cells[pool + HEAD]
+    if following:
+        cells[pool + HEAD] = cells[following + BEHIND]
+        _begin_service(cells, reals, now, following)
     else:
-        pool[HEAD] = s.jobs[following, BEHIND]
-        _begin_service(s, now, following)
-    if s.job_times[job, BACK] > 0:
-        _push(s, now + s.job_times[job, BACK], ANSWERED, job)
+        cells[pool + IDLE] += 1
+    if reals[job + BACK] > 0:
+        _push(cells, reals, now + reals[job + BACK], ANSWERED, job)
     else:
-        _answer(s, now, job)
+        _answer(cells, reals, now, job)
 
 
 @compiled
-def _answer(s: State, now: float, job: int) -> None:
-    slot = s.jobs[job, TRY]
-    each = s.tries[slot]
-    if each[VISIT] == s.jobs[job, OF_VISIT]:
-        each[MISSING] -= 1
-        if each[MISSING] == 0:
-            each[VISIT] = 0
-            _proceed(s, now, slot)
-    _end_job(s, job)
+def _answer(cells: Ints, reals: Floats, now: float, job: int) -> None:
+    attempt = cells[job + OF_TRY]
+    if cells[attempt + VISITING] == cells[job + OF_VISIT]:
+        cells[attempt + MISSING] -= 1
+        if cells[attempt + MISSING] == 0:
+            cells[attempt + VISITING] = 0
+            _proceed(cells, reals, now, attempt)
+    _end_job(cells, job)
 
 
 @compiled
-def _counted(s: State, job: int) -> int:
-    """The column of the job's try that says whether it is counted in flight at the job's pool."""
-    station = s.steps[s.jobs[job, AT_STEP], STATION]
-    return int(s.stations[station, OFFSET] + 2 + 2 * s.jobs[job, COPY])
+def _end_job(cells: Ints, job: int) -> None:
+    cells[job + BEHIND] = cells[IDLE_JOB]
+    cells[IDLE_JOB] = job
+    _let_go(cells, cells[job + OF_TRY])
 
 
 @compiled
-def _pool(s: State, each: Ints, station: int, copy: int) -> int:
+def _let_go(cells: Ints, attempt: int) -> None:
+    cells[attempt + HOLDS] -= 1
+    if cells[attempt + HOLDS] == 0:
+        cells[attempt + HOLDS] = cells[IDLE_TRY]
+        cells[IDLE_TRY] = attempt
+
+
+@compiled
+def _record(cells: Ints, idle: int, following: int, size: int) -> int:
+    """An idle one, or a new one."""
+    record = cells[idle]
+    if record:
+        cells[idle] = cells[record + following]
+    else:
+        record = cells[FRESH]
+        cells[FRESH] += size
+    return int(record)
+
+
+@compiled
+def _flag(cells: Ints, job: int) -> int:
+    """Where the job's try says whether it is in flight at the job's pool."""
+    station = cells[cells[job + OF_STEP] + AT]
+    return int(cells[job + OF_TRY] + cells[station + PLACE] + 2 + 2 * cells[job + COPY])
+
+
+@compiled
+def _pool(cells: Ints, reals: Floats, attempt: int, station: int, copy: int) -> int:
     """The pool of the try's copies of that number at a station: that of its earlier visits, or one not yet its own."""
-    offset = s.stations[station, OFFSET]
-    while each[offset] <= copy:
-        pool = s.stations[station, FIRST_POOL]
-        if s.stations[station, POOLS] > 1:
-            pool = _choice(s, station, each[offset + 1 : offset + 1 + 2 * each[offset] : 2])
-        each[offset + 1 + 2 * each[offset]] = pool
-        each[offset] += 1
-    return int(each[offset + 1 + 2 * copy])
+    own = attempt + cells[station + PLACE]
+    while cells[own] <= copy:
+        one_pool = cells[station + POOLS] == 1
+        pool = cells[station + FIRST_POOL] if one_pool else _choice(cells, reals, station, own)
+        cells[own + 1 + 2 * cells[own]] = pool
+        cells[own] += 1
+    return int(cells[own + 1 + 2 * copy])
 
 
 @compiled
-def _choice(s: State, station: int, own: Ints) -> int:
-    """A pool that is not among the try's `own`, by the station's balancing."""
-    first, pools, balancing = (
-        s.stations[station, FIRST_POOL],
-        s.stations[station, POOLS],
-        s.stations[station, BALANCING],
+def _choice(cells: Ints, reals: Floats, station: int, own: int) -> int:
+    """A pool that is not among the try's own, by the station's balancing."""
+    first, balancing, left = (
+        cells[station + FIRST_POOL],
+        cells[station + BALANCING],
+        cells[station + POOLS] - cells[own],
     )
-    left = pools - len(own)
+    end = first + cells[station + POOLS] * POOL
     if balancing == ROUND_ROBIN:
-        pool = first + s.robin[station]
-        while _has(own, pool):
-            pool = first + (pool - first + 1) % pools
-        s.robin[station] = (pool - first + 1) % pools
-        return int(pool)
+        return _in_turn(cells, station, own, first, end)
     if balancing == LEAST_IN_FLIGHT:
-        return _least_in_flight(s, first, pools, own)
-    one = int(_draw(s, UNIFORM) * left)
-    pool = _nth(own, first, one)
+        return _least_in_flight(cells, reals, own, first, end)
+    one = int(_draw(cells, reals, cells[UNIFORM]) * left)
+    pool = _other(cells, own, first, one)
     if balancing == POWER_OF_TWO and left > 1:
-        other = int(_draw(s, UNIFORM) * (left - 1))
-        rival = _nth(own, first, other + (other >= one))
-        if s.pools[rival, IN_FLIGHT] < s.pools[pool, IN_FLIGHT]:
+        two = int(_draw(cells, reals, cells[UNIFORM]) * (left - 1))
+        rival = _other(cells, own, first, two + (two >= one))
+        if cells[rival + IN_FLIGHT] < cells[pool + IN_FLIGHT]:
             return rival
     return pool
 
 
 @compiled
-def _least_in_flight(s: State, first: int, pools: int, own: Ints) -> int:
-    least, ties = np.iinfo(np.int64).max, 0
-    for pool in range(first, first + pools):
-        if s.pools[pool, IN_FLIGHT] <= least and not _has(own, pool):
-            ties = 1 if s.pools[pool, IN_FLIGHT] < least else ties + 1
-            least = s.pools[pool, IN_FLIGHT]
-    which = int(_draw(s, UNIFORM) * ties) if ties > 1 else 0
-    pool = first
-    while True:
-        if s.pools[pool, IN_FLIGHT] == least and not _has(own, pool):
+def _in_turn(cells: Ints, station: int, own: int, first: int, end: int) -> int:
+    pool = cells[station + TURN]
+    while _has(cells, own, pool):
+        pool = pool + POOL if pool + POOL < end else first
+    cells[station + TURN] = pool + POOL if pool + POOL < end else first
+    return int(pool)
+
+
+@compiled
+def _least_in_flight(cells: Ints, reals: Floats, own: int, first: int, end: int) -> int:
+    least, ties, least_pool = 1 << 60, 0, first
+    for pool in range(first, end, POOL):
+        in_flight = cells[pool + IN_FLIGHT]
+        if in_flight <= least and not _has(cells, own, pool):
+            ties = ties + 1 if in_flight == least else 1
+            least = in_flight
+            least_pool = pool
+    if ties == 1:
+        return least_pool
+    which = int(_draw(cells, reals, cells[UNIFORM]) * ties)
+    for pool in range(first, end, POOL):
+        if cells[pool + IN_FLIGHT] == least and not _has(cells, own, pool):
             if which == 0:
                 return pool
             which -= 1
-        pool += 1
+    return least_pool
 
 
 @compiled
-def _nth(own: Ints, first: int, number: int) -> int:
+def _other(cells: Ints, own: int, first: int, number: int) -> int:
     """The pool of that number, from 0, among those that are not the try's own."""
-    if len(own) == 0:
-        return first + number
+    if cells[own] == 0:
+        return first + number * POOL
     pool = first
-    while True:
-        if not _has(own, pool):
-            if number == 0:
-                return pool
-            number -= 1
-        pool += 1
+    while number > 0 or _has(cells, own, pool):
+        number -= not _has(cells, own, pool)
+        pool += POOL
+    return pool
 
 
 @compiled
-def _has(own: Ints, pool: int) -> bool:
-    for each in own:  # noqa: SIM110, machine code
-        if each == pool:
+def _has(cells: Ints, own: int, pool: int) -> bool:
+    for number in range(cells[own]):  # noqa: SIM110, machine code
+        if cells[own + 1 + 2 * number] == pool:
             return True
     return False
 
 
 @compiled
-def _draw(s: State, source: int) -> float:
-    drawn = s.drawn[source]
-    s.drawn[source] = drawn + 1
-    if drawn + s.room >= s.draws.shape[1]:
-        s.counters[DRY] = 1
-    return float(s.draws[source, drawn])
+def _draw(cells: Ints, reals: Floats, source: int) -> float:
+    drawn = cells[source + DRAWN]
+    cells[source + DRAWN] = drawn + 1
+    if drawn + cells[ROOM] >= BLOCK:
+        cells[DRY] = 1
+    return float(reals[source + DRAWS + drawn])
 
 
 @compiled
-def _push(s: State, time: float, kind: int, what: int) -> None:
-    event, hole = kind * _KIND + what, s.counters[EVENTS]
-    s.counters[EVENTS] += 1
+def _push(cells: Ints, reals: Floats, time: float, kind: int, what: int) -> None:
+    heap, event, hole = cells[HEAP], kind * _KIND + what, cells[EVENTS]
+    cells[EVENTS] += 1
     while hole > 0:
         parent = (hole - 1) >> 1
-        if not _is_before(time, event, s.times[parent], s.events[parent]):
+        above = heap + 2 * parent
+        if not _is_before(time, event, reals[above], cells[above + 1]):
             break
-        s.times[hole], s.events[hole] = s.times[parent], s.events[parent]
+        reals[heap + 2 * hole], cells[heap + 2 * hole + 1] = reals[above], cells[above + 1]
         hole = parent
-    s.times[hole], s.events[hole] = time, event
+    reals[heap + 2 * hole], cells[heap + 2 * hole + 1] = time, event
 
 
 @compiled
-def _pop(s: State) -> None:
-    s.counters[EVENTS] -= 1
-    size, hole, child = s.counters[EVENTS], 0, 1
-    time, event = s.times[size], s.events[size]
-    while child < size:
-        if child + 1 < size and _is_before(s.times[child + 1], s.events[child + 1], s.times[child], s.events[child]):
-            child += 1
-        if _is_before(time, event, s.times[child], s.events[child]):
+def _pop(cells: Ints, reals: Floats) -> None:
+    """Takes the first event away."""
+    cells[EVENTS] -= 1
+    heap = cells[HEAP]
+    end = heap + 2 * cells[EVENTS]
+    time, event, hole, child = reals[end], cells[end + 1], heap, heap + 2
+    while child < end:
+        other = child + 2
+        if other < end and _is_before(reals[other], cells[other + 1], reals[child], cells[child + 1]):
+            child = other
+        if _is_before(time, event, reals[child], cells[child + 1]):
             break
-        s.times[hole], s.events[hole] = s.times[child], s.events[child]
-        hole, child = child, 2 * child + 1
-    s.times[hole], s.events[hole] = time, event
+        reals[hole], cells[hole + 1] = reals[child], cells[child + 1]
+        hole, child = child, 2 * child - heap + 2
+    reals[hole], cells[hole + 1] = time, event
 
 
 @compiled

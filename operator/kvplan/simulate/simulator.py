@@ -4,7 +4,7 @@ import numpy as np
 
 from kvplan.errors import InputError
 from kvplan.simulate.findings import Run
-from kvplan.simulate.tables import by_events
+from kvplan.simulate.memory import by_events
 from kvplan.system import System
 
 
