@@ -121,8 +121,8 @@ class Storage(Strict):
 class Service(Strict):
     """Measured times, as `kvctl calibrate` writes them; the defaults are guesses that say so by their ranges.
 
-    Pod: CPU of the event loop. A read visits it twice, around the cache, a miss or a write three times; `pod_read` is
-    the two visits' work together, `pod_miss` and `pod_write` are all three's. A pod works on one request at a time.
+    Pod: CPU of the event loop, all that a request of the kind takes there: it is spread evenly over the visits (see
+    `topology`), each with the CV given here. A pod works on one request at a time.
     """
 
     client_network: Time = Time(mean=Range(low=0.005, mid=0.020, high=0.040), cv=0.3)  # round trip client to edge
@@ -137,8 +137,15 @@ class Service(Strict):
     store_write: Time = Time(mean=Range(low=0.0005, mid=0.001, high=0.002), cv=1.0)
 
 
+class Autoscaling(Strict):
+    """What an autoscaler of the pods is up against."""
+
+    growth_per_minute: Annotated[float, Field(ge=0, le=10)] = 0.1  # of the load, when it rises
+    ready_after: Annotated[float, Field(ge=0, le=3600)] = 60.0  # s, from the load that asks for a pod to its serving
+
+
 class Inputs(Strict):
-    """All of it. `objectives`: percentile -> seconds, end to end at the gateway's clients' side of the edge."""
+    """All of it. `objectives`: percentile -> seconds, at the client, its network included."""
 
     workload: Workload
     regions: Annotated[tuple[Region, ...], Field(min_length=1)]
@@ -147,6 +154,7 @@ class Inputs(Strict):
     cache: Cache = Cache()
     storage: Storage = Storage()
     service: Service = Service()
+    autoscaling: Autoscaling = Autoscaling()
     balancing: Balancing = Balancing.LEAST_IN_FLIGHT
     months: Annotated[int, Field(ge=1, le=60)] = 12
     prices: str = "generic"  # name of a price table

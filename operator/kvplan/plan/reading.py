@@ -1,0 +1,72 @@
+"""What a user wrote -> Inputs, or one sentence that says what is wrong with it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from kvplan.errors import InputError
+from kvplan.plan.inputs import Inputs
+
+_EXPECTED = {  # pydantic's type of error -> in words, with its context filled in
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "less_than": "a number below {lt:g}",
+    "less_than_equal": "{le:g} or less",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "too_short": "{min_length} or more of them",
+    "string_type": "a text",
+    "string_too_short": "a text that is not empty",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "enum": "{expected}",
+    "model_type": "fields with names",
+    "mapping_type": "fields with names",
+    "tuple_type": "a list",
+}
+_NOT_WRITTEN = re.compile(r"constrained-|\[")  # parts of pydantic's paths that are not the user's
+_OR_RANGE = "constrained-float"  # in pydantic's path: the one number that stands for a range of three
+
+
+def read_inputs(data: Mapping[str, Any]) -> Inputs:
+    """From camelCase fields, as YAML has them. Raises InputError for the first that makes no sense."""
+    try:
+        return Inputs.model_validate(data)
+    except ValidationError as error:
+        raise InputError(_sentence(_meant(error.errors(include_url=False)))) from None
+
+
+def _meant(errors: Sequence[ErrorDetails]) -> ErrorDetails:
+    """The first; of a range that is none, what is wrong with the range and not that it is no number."""
+    first = errors[0]
+    if _OR_RANGE in first["loc"] and isinstance(first["input"], Mapping):
+        return errors[1]
+    return first
+
+
+def _sentence(error: ErrorDetails) -> str:
+    path = ".".join(str(part) for part in error["loc"] if not _NOT_WRITTEN.search(str(part)))
+    match error["type"]:
+        case "missing":
+            return f"{path} is missing; expected a value, for there is no default"
+        case "extra_forbidden":
+            return f"{path} is no field that is known; expected one that is, perhaps it is misspelt"
+        case "value_error":
+            says = error["msg"].removeprefix("Value error, ")
+            return f"{path}: {says}" if path else says
+        case kind:
+            expected = _EXPECTED[kind].format(**error.get("ctx", {})) if kind in _EXPECTED else error["msg"]
+            ranges = ", or low, mid and high" if _OR_RANGE in error["loc"] else ""
+            return f"{path} is {_seen(error['input'])}; expected {expected}{ranges}"
+
+
+def _seen(value: Any) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
