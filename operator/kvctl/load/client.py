@@ -1,23 +1,22 @@
-"""Sends the load: the only part that does I/O.
+"""Sends the load, through `wire`: when, to whom, and what became of it.
 
-One session a region, keep-alive, no redirects. Every answer is counted in the region's `Tally`, which others may read
-while the load runs. (aiohttp repeats a request once when a kept-alive connection turns out to be closed, as HTTP
-clients do.)
+Every answer is counted in the region's `Tally`, which others may read while the load runs.
 """
 
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from types import TracebackType
 from typing import Self
-
-import aiohttp
+from urllib.parse import urlsplit
 
 from kvctl.errors import TargetError
-from kvctl.load.report import CONNECTION, LOST, TIMEOUT, WRONG, Tally
-from kvctl.load.schedule import Operation, Plan, operations, value_size
+from kvctl.load.report import LOST, WRONG, Tally
+from kvctl.load.schedule import Operation, Plan, operations
 from kvctl.load.values import Stamp, check, key_name, make
+from kvctl.load.wire import Answer, Pool
 
 NAMESPACE = "kvctl-load"
 _PREPARING_AT_ONCE = 8
@@ -41,28 +40,31 @@ class Load:
     def __init__(self, targets: list[Target], plan: Plan, *, run: str, random: Random) -> None:
         self._regions = [_Region(target, plan, run, Random(random.random())) for target in targets]  # noqa: S311
         self.tallies: dict[str, Tally] = {region.target.region: region.tally for region in self._regions}
+        self._warm_up_s = plan.warm_up_s
 
     async def __aenter__(self) -> Self:
         for region in self._regions:
-            region.connect()
+            region.open()
         return self
 
     async def __aexit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         for region in self._regions:
-            await region.session.close()
+            region.pool.close()
+        await asyncio.sleep(0)  # the connections notice
 
     async def prepare(self) -> None:
         """Write every key once, unmeasured, so that every read has something to find. Raises TargetError."""
         await asyncio.gather(*(region.prepare() for region in self._regions))
 
     async def run(self) -> float:
-        """Send until the plan's duration is over or `stop()`; returns the seconds it took to the last answer."""
+        """Send until the plan's duration is over or `stop()`; returns the seconds from the end of the warm-up to the
+        last answer."""
         loop = asyncio.get_running_loop()
-        started = loop.time()
-        await asyncio.gather(*(region.drive() for region in self._regions))
-        return loop.time() - started
+        counted_from = loop.time() + self._warm_up_s
+        await asyncio.gather(*(region.drive(counted_from) for region in self._regions))
+        return max(loop.time() - counted_from, 0.0)
 
     def stop(self) -> None:
         """Send nothing more; what is in flight is still awaited and counted."""
@@ -72,21 +74,23 @@ class Load:
 
 
 class _Region:
-    session: aiohttp.ClientSession
+    pool: Pool
 
     def __init__(self, target: Target, plan: Plan, run: str, random: Random) -> None:
         self.target, self.plan, self.run, self.random = target, plan, run, random
         self.tally = Tally()
         self.sender: asyncio.Task[None] | None = None
         self._sequence = 0
+        self._in_flight = 0
+        self._all_landed = asyncio.Event()
+        self._all_landed.set()
+        parts = urlsplit(target.url)
+        self._address = f"{parts.path}/v1/kv/{NAMESPACE}/"
+        self._headers = f" HTTP/1.1\r\nHost: {target.host or parts.netloc}\r\n"
 
-    def connect(self) -> None:
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),  # what is in flight is bounded by the plan
-            timeout=aiohttp.ClientTimeout(total=self.plan.timeout_s),
-            headers={"Host": self.target.host} if self.target.host else {},
-            auto_decompress=False,
-        )
+    def open(self) -> None:
+        self.pool = Pool(self.target.url, self.plan.timeout_s)
+        self._now = asyncio.get_running_loop().time
 
     async def prepare(self) -> None:
         errors: Counter[str] = Counter()
@@ -94,7 +98,9 @@ class _Region:
 
         async def work() -> None:
             for key in keys:
-                if error := await self._put(key, value_size(self.plan, self.random)):
+                answered: asyncio.Future[Answer | str] = asyncio.get_running_loop().create_future()
+                self.pool.request(self._put(key, self.plan.sizes.draw(self.random)), answered.set_result)
+                if error := _error_of_write(await answered):
                     errors[error] += 1
 
         await asyncio.gather(*(work() for _ in range(_PREPARING_AT_ONCE)))
@@ -105,57 +111,72 @@ class _Region:
                 f"first writes ({said}); is the service ready there, and the address right?"
             )
 
-    async def drive(self) -> None:
-        async with asyncio.TaskGroup() as flights:
-            self.sender = flights.create_task(self._send_all(flights))
+    async def drive(self, counted_from: float) -> None:
+        self.sender = asyncio.create_task(self._send_all(counted_from))
+        await asyncio.wait([self.sender])
+        if not self.sender.cancelled():
+            self.sender.result()
+        await self._all_landed.wait()
 
-    async def _send_all(self, flights: asyncio.TaskGroup) -> None:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+    async def _send_all(self, counted_from: float) -> None:
         for operation in operations(self.plan, self.random):
-            intended = started + operation.at
-            await asyncio.sleep(max(0.0, intended - loop.time()))
-            if self.tally.sent - self.tally.done >= self.plan.max_in_flight:
-                self.tally.dropped += 1
-                continue
-            self.tally.sent += 1
-            flights.create_task(self._send(operation, intended))
+            intended = counted_from + operation.at
+            await asyncio.sleep(max(0.0, intended - self._now()))
+            self._send(operation, intended)
 
-    async def _send(self, operation: Operation, intended: float) -> None:
+    def _send(self, operation: Operation, intended: float) -> None:
+        counts = operation.at >= 0
+        if self._in_flight >= self.plan.max_in_flight:
+            self.tally.dropped += counts
+            return
+        data = self._put(operation.key, operation.size) if operation.size else self._get(operation.key)
+        if counts:
+            self.tally.sent += 1
+            self.tally.slip.add(self._now() - intended)
+        self._in_flight += 1
+        self._all_landed.clear()
+        self.pool.request(data, partial(self._landed, operation, intended))
+
+    def _landed(self, operation: Operation, intended: float, outcome: Answer | str) -> None:
+        latency_s = self._now() - intended
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._all_landed.set()
+        if operation.at < 0:
+            return
         if operation.size:
-            histogram, error = self.tally.writes, await self._put(operation.key, operation.size)
+            self.tally.writes.add(latency_s)
+            error = _error_of_write(outcome)
         else:
-            histogram, error = self.tally.reads, await self._get(operation.key)
-        histogram.add(asyncio.get_running_loop().time() - intended)
+            self.tally.reads.add(latency_s)
+            if not isinstance(outcome, str) and outcome.is_cached:
+                self.tally.hits.add(latency_s)
+            error = _error_of_read(key_name(self.run, operation.key), outcome)
         if error:
             self.tally.errors[error] += 1
 
-    async def _get(self, number: int) -> str | None:
-        key = key_name(self.run, number)
-        status, body = await self._request("GET", key, None)
-        if isinstance(status, str):
-            return status
-        if status == 404:
-            return LOST  # every key was written, and acknowledged, in `prepare`
-        if status != 200:
-            return f"http {status}"
-        return None if check(key, body) else WRONG
+    def _get(self, number: int) -> bytes:
+        return f"GET {self._address}{key_name(self.run, number)}{self._headers}\r\n".encode()
 
-    async def _put(self, number: int, size: int) -> str | None:
+    def _put(self, number: int, size: int) -> bytes:
         key = key_name(self.run, number)
         self._sequence += 1
-        status, _ = await self._request("PUT", key, make(Stamp(key, self.run, self._sequence, size)))
-        if isinstance(status, str):
-            return status
-        return None if 200 <= status < 300 else f"http {status}"
+        value = make(Stamp(key, self.run, self._sequence, size))
+        head = f"PUT {self._address}{key}{self._headers}Content-Length: {len(value)}\r\n\r\n"
+        return head.encode() + value
 
-    async def _request(self, method: str, key: str, data: bytes | None) -> tuple[int | str, bytes]:
-        """Status and body; in the place of the status the kind of failure when there was no answer."""
-        url = f"{self.target.url}/v1/kv/{NAMESPACE}/{key}"
-        try:
-            async with self.session.request(method, url, data=data, allow_redirects=False) as response:
-                return response.status, await response.read()
-        except TimeoutError:
-            return TIMEOUT, b""
-        except aiohttp.ClientError:
-            return CONNECTION, b""
+
+def _error_of_read(key: str, outcome: Answer | str) -> str | None:
+    if isinstance(outcome, str):
+        return outcome
+    if outcome.status == 404:
+        return LOST  # every key was written, and acknowledged, in `prepare`
+    if outcome.status != 200:
+        return f"http {outcome.status}"
+    return None if check(key, outcome.body) else WRONG
+
+
+def _error_of_write(outcome: Answer | str) -> str | None:
+    if isinstance(outcome, str):
+        return outcome
+    return None if 200 <= outcome.status < 300 else f"http {outcome.status}"

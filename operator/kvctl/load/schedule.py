@@ -1,7 +1,7 @@
-"""When each request is meant to start, and what it is. Pure: time is seconds since the load began.
+"""When each request is meant to start, and what it is. Pure: time is seconds since the load began to count.
 
 The load is open: requests start by this plan whether or not earlier ones have been answered, as those of many
-independent clients do. Gaps are exponential (Poisson arrivals).
+independent clients do.
 """
 
 from collections.abc import Iterator
@@ -10,39 +10,60 @@ from random import Random
 from typing import NamedTuple
 
 from kvctl.errors import UsageError
+from kvctl.load.laws import MAX_VALUE_BYTES, Arrivals, Keys, Sizes, arrivals
 
 MAX_RATE = 5_000.0  # what one Python process can send at all, with room to spare
 MAX_DURATION_S = 24 * 3600.0
 MAX_KEYS = 1_000_000
-MAX_VALUE_BYTES = 16 * 2**20
+SIZES = Sizes(1024, 5120)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What each region gets. `rate` in requests per second, `value_bytes` the smallest and the largest value."""
+    """What each region gets. `rate` in requests per second, the mean; `peak` that of diurnal arrivals, by default 1.6
+    times the mean. `warm_up_s` comes before the duration and is not counted. `skew`: Zipf's exponent of the keys."""
 
     rate: float = 50.0
     duration_s: float = 30.0
+    warm_up_s: float = 0.0
+    arrivals: Arrivals = Arrivals.POISSON
+    peak: float | None = None
     reads: float = 0.95
     keys: int = 200
-    value_bytes: tuple[int, int] = (1024, 5120)
+    skew: float = 0.0
+    sizes: Sizes = SIZES
     max_in_flight: int = 100
     timeout_s: float = 5.0
 
     def __post_init__(self) -> None:
         _bound("rate", self.rate, 0.1, MAX_RATE, "requests per second and region")
         _bound("duration", self.duration_s, 0.1, MAX_DURATION_S, "seconds")
+        _bound("warm-up", self.warm_up_s, 0, MAX_DURATION_S, "seconds")
         _bound("reads", self.reads, 0.0, 1.0, "the share of reads")
         _bound("keys", self.keys, 1, MAX_KEYS, "keys per region")
+        _bound("skew", self.skew, 0.0, 3.0, "the exponent of Zipf's law; 0: all keys alike")
         _bound("max-in-flight", self.max_in_flight, 1, 10_000, "requests per region")
         _bound("timeout", self.timeout_s, 0.01, 300.0, "seconds")
-        smallest, largest = self.value_bytes
-        _bound("value-bytes", smallest, 1, MAX_VALUE_BYTES, "bytes")
-        _bound("value-bytes", largest, smallest, MAX_VALUE_BYTES, "bytes, the largest not below the smallest")
+        self._check_sizes()
+        self._check_peak()
+
+    def _check_sizes(self) -> None:
+        _bound("value-bytes", self.sizes.low, 1, MAX_VALUE_BYTES, "bytes")
+        _bound("value-bytes", self.sizes.high, self.sizes.low, MAX_VALUE_BYTES, "bytes, the largest not below")
+        if self.sizes.cv is not None:
+            _bound("value-bytes", self.sizes.cv, 0.01, 10, "the CV of sizes, standard deviation over mean")
+
+    def _check_peak(self) -> None:
+        if self.peak is None:
+            return
+        if self.arrivals is not Arrivals.DIURNAL:
+            raise UsageError(f"--peak is for --arrivals diurnal; those of {self.arrivals} have none")
+        _bound("peak", self.peak, self.rate, min(2 * self.rate, MAX_RATE), "from the mean, --rate, to twice of it")
 
 
 class Operation(NamedTuple):
-    """One request: `at` is when it is meant to start; `size` is that of the value if it is a write, else 0."""
+    """One request: `at` is when it is meant to start, negative while the load warms up; `size` is that of the value if
+    it is a write, else 0."""
 
     at: float
     key: int
@@ -51,25 +72,21 @@ class Operation(NamedTuple):
 
 def operations(plan: Plan, random: Random) -> Iterator[Operation]:
     """Every request of one region, in order of time; ends with the plan's duration."""
-    at = random.expovariate(plan.rate)
-    while at < plan.duration_s:
+    keys = Keys(plan.keys, plan.skew)
+    for at in _times(plan, random):
         is_read = random.random() < plan.reads
-        yield Operation(at, random.randrange(plan.keys), 0 if is_read else value_size(plan, random))
-        at += random.expovariate(plan.rate)
+        yield Operation(at, keys.draw(random), 0 if is_read else plan.sizes.draw(random))
 
 
-def value_size(plan: Plan, random: Random) -> int:
-    return random.randint(*plan.value_bytes)
-
-
-def parse_sizes(text: str) -> tuple[int, int]:
-    """`1024-5120` or `2048` -> smallest and largest, in bytes. Raises UsageError."""
-    parts = text.split("-")
-    if len(parts) > 2 or not all(part.isdigit() for part in parts):
-        raise UsageError(
-            f"--value-bytes {text!r} is not a size; write bytes, such as 2048, or a range, such as 1024-5120"
-        )
-    return int(parts[0]), int(parts[-1])
+def _times(plan: Plan, random: Random) -> Iterator[float]:
+    """A diurnal load warms up at the rate of its lowest hour."""
+    peak = plan.peak or min(1.6 * plan.rate, MAX_RATE)
+    is_diurnal = plan.arrivals is Arrivals.DIURNAL
+    first = Arrivals.POISSON if is_diurnal else plan.arrivals
+    lowest = max(2 * plan.rate - peak, 0.1 * plan.rate) if is_diurnal else plan.rate
+    for at in arrivals(first, rate=lowest, peak=lowest, duration_s=plan.warm_up_s, random=random):
+        yield at - plan.warm_up_s
+    yield from arrivals(plan.arrivals, rate=plan.rate, peak=peak, duration_s=plan.duration_s, random=random)
 
 
 def _bound(option: str, value: float, lowest: float, highest: float, meaning: str) -> None:

@@ -15,7 +15,7 @@ from kvctl.load.client import Load, Target
 from kvctl.load.report import CONNECTION, LOST, TIMEOUT, WRONG, Tally, summary
 from kvctl.load.schedule import Plan
 
-Misbehaviour = Callable[[web.Request], Awaitable[web.Response | None]]
+Misbehaviour = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 SHORT = Plan(rate=200, duration_s=0.5, reads=0.8, keys=5, timeout_s=30)
 IMPATIENT = replace(SHORT, timeout_s=0.2)
@@ -30,7 +30,7 @@ class Server:
         self.records, self.hosts = dict[str, bytes](), set[str]()
         self.answer: Misbehaviour | None = None
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         self.hosts.add(request.host)
         if self.answer and (response := await self.answer(request)):
             return response
@@ -145,6 +145,59 @@ async def test_a_load_can_be_stopped_early_and_still_counts_what_is_in_flight(se
         await asyncio.wait_for(running, 10)
         assert load.tallies["west"].done == load.tallies["west"].sent > 0
         assert load.tallies["west"].failed == 0
+
+
+async def test_what_is_sent_while_the_load_warms_up_is_in_no_figure(server: Server) -> None:
+    asked = 0
+
+    async def count(_: web.Request) -> None:
+        nonlocal asked
+        asked += 1
+
+    plan = replace(SHORT, warm_up_s=0.5)
+    tally = await sent(server, plan, count)
+    assert asked > tally.done == tally.sent == tally.slip.count > 50
+
+
+async def test_reads_that_were_answered_from_a_cache_are_hits(server: Server) -> None:
+    async def cached(request: web.Request) -> web.Response:
+        return web.Response(body=server.records[request.path], headers={"Age": "3"})
+
+    tally = await sent(server, replace(SHORT, reads=1.0), cached)
+    assert tally.hits.count == tally.reads.count > 50
+    assert (await sent(server)).hits.count == 0
+
+
+async def test_a_kept_connection_that_was_closed_meanwhile_costs_no_request(server: Server) -> None:
+    async def close_next(request: web.Request) -> None:
+        """Says that the connection is kept, and closes it."""
+        assert request.transport
+        asyncio.get_running_loop().call_later(0.001, request.transport.close)
+
+    tally = await sent(server, replace(SHORT, reads=1.0), close_next)
+    assert (tally.failed, tally.done) == (0, tally.sent)
+
+
+async def test_an_answer_in_chunks_is_read_whole(server: Server) -> None:
+    async def in_chunks(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        value = server.records[request.path]
+        await response.write(value[:10])
+        await response.write(value[10:])
+        return response
+
+    tally = await sent(server, replace(SHORT, reads=1.0), in_chunks)
+    assert (tally.failed, tally.done) == (0, tally.sent)
+
+
+async def test_bytes_that_are_no_answer_are_a_broken_connection(server: Server) -> None:
+    async def babble(request: web.Request) -> None:
+        assert isinstance(request.transport, asyncio.Transport)
+        request.transport.write(b"hello\r\n\r\n")
+
+    tally = await sent(server, misbehave=babble)
+    assert tally.errors[CONNECTION] == tally.done > 0
 
 
 async def test_each_region_has_its_own_figures(server: Server) -> None:

@@ -75,6 +75,5 @@ def run_failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exceptio
     def fail(*_args: object, **_options: object) -> Never:
         raise error
 
-    monkeypatch.setattr("kvctl.load.command.asyncio.run", fail)
-    monkeypatch.setattr("kvctl.load.command._run", lambda *_: None)
+    monkeypatch.setattr("kvctl.load.command._run", fail)
     return run(tmp_path, "load", "--url", "http://127.0.0.1:9")
