@@ -1,0 +1,179 @@
+"""Inputs -> Plan: month by month the cheapest sizes, what they cost and how they do, here and in other worlds."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+from kvplan.errors import InputError, KvplanError
+from kvplan.model import COARSE, FINE
+from kvplan.plan.bill import bill
+from kvplan.plan.explained import First, limits, numbers
+from kvplan.plan.growth import data_bytes, growth, in_month
+from kvplan.plan.inputs import Inputs, Region, mid
+from kvplan.plan.outcome import Bill, Month, Number, Plan, RegionSize, State
+from kvplan.plan.outlook import Outlook, outlook
+from kvplan.plan.prices import PriceTable, load_prices
+from kvplan.plan.quantities import quantities
+from kvplan.plan.search import Choice, smallest
+from kvplan.plan.sizing import RULES
+from kvplan.plan.states import Kind, hits, latency, situations, state, survives_zone, system_in
+from kvplan.plan.worlds import spread, worlds
+
+NOT_COVERED = (
+    "not covered: requests in bursts, pauses of garbage collectors, limits of connections, conditional writes, the CPU "
+    "of relays, traffic of repair"
+)
+
+
+def make_plan(inputs: Inputs, *, samples: int = 256, seed: int = 0, today: date | None = None) -> Plan:
+    """`samples`: worlds that are drawn, with `seed`, if a number is only known roughly. `today`: for the age of the
+    prices; by default this machine's date. Raises InputError if an objective cannot be reached at any size."""
+    prices, drawn = load_prices(inputs.prices), worlds(inputs, samples, seed)
+    planned = [_sized(inputs, number + 1, prices, today or date.today(), drawn) for number in range(inputs.months)]
+    first, last = planned[0], planned[-1]
+    states = tuple(
+        state(inputs, first.choices[region.name].size, situation)
+        for region in inputs.regions
+        for situation in situations(inputs, region).values()
+    )
+    explained = First(inputs, drawn, first.choices, states, first.outlook, first.bill, first.bills)
+    limited = [
+        f"{station} in {region}, full at {qps:,.0f} requests/s world-wide" for qps, station, region in limits(explained)
+    ]
+    return Plan(
+        inputs=inputs,
+        numbers=numbers(explained),
+        months=tuple(_month(each, first, last) for each in planned),
+        states=states,
+        bottleneck=limited[0],
+        next_bottleneck=limited[1],
+        notes=_notes(first, states, prices),
+    )
+
+
+@dataclass(frozen=True)
+class _Sized:
+    """A month with its sizes. `worlds` are the present ones; they grow like the inputs."""
+
+    number: int
+    inputs: Inputs  # of this month, as are the next
+    worlds: Sequence[Inputs]
+    choices: Mapping[str, Choice]
+    prices: PriceTable
+    today: date
+
+    @property
+    def sizes(self) -> Mapping[str, RegionSize]:
+        return {name: choice.size for name, choice in self.choices.items()}
+
+    @cached_property
+    def bill(self) -> Bill:
+        return self._billed(self.inputs)
+
+    @cached_property
+    def bills(self) -> Sequence[Bill]:
+        """In each world, with the hit rates of the middle one: they hardly move traffic."""
+        return [self._billed(world) for world in self.worlds]
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        return outlook(self.worlds, self.sizes)
+
+    def p95(self, region: Region, resolution: int) -> float:
+        """Nothing lost; infinite if unstable."""
+        size, situation = self.sizes[region.name], situations(self.inputs, region)[Kind.NORMAL]
+        try:
+            path = system_in(self.inputs, size, situation, self._hits[region.name])
+            return latency(self.inputs, path, resolution).latency.quantiles[95.0]
+        except KvplanError:
+            return math.inf
+
+    @cached_property
+    def _hits(self) -> Mapping[str, float]:
+        return {
+            region.name: hits(self.inputs, self.sizes[region.name], situations(self.inputs, region)[Kind.NORMAL])
+            for region in self.inputs.regions
+        }
+
+    def _billed(self, world: Inputs) -> Bill:
+        used = [
+            quantities(world, self.sizes[each.name], each, hit_rate=self._hits[each.name], prices=self.prices)
+            for each in world.regions
+        ]
+        return bill(used, self.prices, self.today)
+
+
+def _sized(inputs: Inputs, number: int, prices: PriceTable, today: date, drawn: Sequence[Inputs]) -> _Sized:
+    grown = in_month(inputs, number)
+    try:
+        choices = {region.name: smallest(grown, region, prices, today) for region in grown.regions}
+    except InputError as error:
+        raise InputError(f"in month {number}, {error}" if number > 1 else str(error)) from None
+    return _Sized(number, grown, [in_month(world, number) for world in drawn], choices, prices, today)
+
+
+def _month(month: _Sized, first: _Sized, last: _Sized) -> Month:
+    workload = month.inputs.workload
+    requests, data = growth(workload, month.number)
+    at = (month.number - 1) / max(last.number - 1, 1)  # on the way from the first to the last
+
+    def grown(of: Callable[[Inputs], float], unit: str, now: float, factor: float) -> Number:
+        formula = f"{now:.6g} x {factor:.4g}, the growth of {month.number - 1} months"
+        return spread(of(month.inputs), [of(world) for world in month.worlds], unit, formula)
+
+    peak, mean = mid(first.inputs.workload.peak_qps), workload.mean_to_peak
+    total, unit = month.bill.total, f"{month.bill.currency} a month"
+    return Month(
+        number=month.number,
+        peak_qps=grown(lambda world: mid(world.workload.peak_qps), "requests/s", peak, requests),
+        mean_qps=grown(lambda world: mid(world.workload.peak_qps) * mean, "requests/s", peak * mean, requests),
+        data_bytes=grown(lambda world: data_bytes(world.workload), "bytes", data_bytes(first.inputs.workload), data),
+        sizes=tuple(month.sizes.values()),
+        bill=month.bill,
+        cost=spread(total, [each.total for each in month.bills], unit, f"the sum of the bill of month {month.number}"),
+        p95={region.name: _p95(month, region, first, last, at) for region in month.inputs.regions},
+        holds=_holds(first, last, at),
+    )
+
+
+def _p95(month: _Sized, region: Region, first: _Sized, last: _Sized, at: float) -> Number:
+    value = month.p95(region, FINE)
+    if math.isinf(value):
+        return Number(value, "s", value, value, "unstable")
+    ends = [_ratio(end, region) for end in (first, last)]
+    low, high = (value * ratios[0] ** (1 - at) * ratios[1] ** at for ratios in zip(*ends, strict=True))
+    return Number(value, "s", low, high, f"at {mid(month.inputs.workload.peak_qps) * region.share:.6g} requests/s")
+
+
+def _ratio(end: _Sized, region: Region) -> tuple[float, float]:
+    """Low and high of the worlds over the middle."""
+    middle = end.p95(region, COARSE)
+    found = spread(middle, [each[region.name, 95.0] for each in end.outlook.latencies], "s", "")
+    return found.low / middle, found.high / middle
+
+
+def _holds(first: _Sized, last: _Sized, at: float) -> Number:
+    ends = [sum(end.outlook.holds) / len(end.outlook.holds) for end in (first, last)]
+    share = ends[0] * (1 - at) + ends[1] * at
+    between = "" if at in (0, 1) else ", between the first month's and the last's"
+    return Number(share, "of worlds", share, share, f"{share:.1%} of {len(first.worlds)} worlds{between}")
+
+
+def _notes(first: _Sized, states: Sequence[State], prices: PriceTable) -> tuple[str, ...]:
+    inputs = first.inputs
+    fragile = [region.name for region in inputs.regions if not survives_zone(inputs, region)]
+    beyond = dict.fromkeys(each.prediction.beyond for each in states if each.prediction and each.prediction.beyond)
+    return (
+        *RULES,
+        *(
+            [f"a lost zone is not planned in {', '.join(fragile)}: with its copies a quorum may be gone"]
+            * bool(fragile)
+        ),
+        *(["a lost region is not planned: there is one only"] * (len(inputs.regions) == 1)),
+        *beyond,
+        *([first.bill.warning] if first.bill.warning else []),
+        prices.note,
+        NOT_COVERED,
+    )
