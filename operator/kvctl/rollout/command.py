@@ -205,6 +205,7 @@ def _page(found: dict[str, Any]) -> Group:
     tables = [
         make_table(["rollout", name], view.summary(found)),
         make_table(["region", "pods", "weights"], view.regions(found)),
+        make_table(["region", "requests/s", "p95 predicted", "p95 observed", "at"], view.latencies(found)),
         make_table(
             ["region", "gate", "verdict", "canary bad/all", "stable bad/all", "evidence", "says"], view.verdicts(found)
         ),

@@ -67,6 +67,15 @@ def weights(region: dict[str, Any]) -> str:
     return ", ".join(f"{revision} {weight}%" for revision, weight in region.get("weights", {}).items())
 
 
+def latencies(cluster: dict[str, Any]) -> list[Row]:
+    """Region, requests a second, p95 as predicted and as observed, when; of regions whose latency is known."""
+    return [
+        [one["name"], f"{seen['qps']:g}", _ms(seen.get("predictedP95Ms")), _ms(seen.get("observedP95Ms")), seen["at"]]
+        for one in cluster.get("status", {}).get("regions", [])
+        if (seen := one.get("latency"))
+    ]
+
+
 def verdicts(cluster: dict[str, Any]) -> list[Row]:
     """Region, gate, outcome, bad of all requests of both arms, evidence against its bound, what these leave unsaid."""
     return [
@@ -129,6 +138,10 @@ def _step(cluster: dict[str, Any]) -> str:
 
 def _counts(counts: dict[str, Any] | None) -> str:
     return f"{counts.get('bad', 0):.0f}/{counts.get('total', 0):.0f}" if counts else ""
+
+
+def _ms(time: float | None) -> str:
+    return "" if time is None else f"{time:g} ms"
 
 
 def _evidence(verdict: dict[str, Any]) -> str:

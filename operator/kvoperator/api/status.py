@@ -109,13 +109,26 @@ class RolloutStatus(Strict):
     last_request: str | None = Field(default=None, description="Id of the last request carried out.")
 
 
+class RegionLatency(Strict):
+    """What the pods' own clocks measured, and what the planner says of that load; rewritten when it has moved."""
+
+    qps: FiniteFloat = Field(description="Requests a second, of the last minutes.")
+    predicted_p95_ms: FiniteFloat | None = Field(default=None, description="What the planner expects at that load.")
+    observed_p95_ms: FiniteFloat | None = Field(default=None, description="What was measured. Absent without traffic.")
+    at: AwareDatetime = Field(description="When.")
+
+
 class RegionStatus(Strict):
     """One region, as it is seen."""
 
     name: str = Field(description="Name of the region.")
+    replicas: int | None = Field(
+        default=None, description="Pods that serve when no rollout is under way: what `auto` came to, if it is that."
+    )
     ready: int = Field(default=0, description="Pods ready, of all revisions.")
     wanted: int = Field(default=0, description="Pods wanted, of all revisions.")
     weights: dict[str, int] = Field(default={}, description="Revision -> percent, as the gateway confirmed it.")
+    latency: RegionLatency | None = Field(default=None, description="Predicted and observed; with spec.workload only.")
 
 
 class ConditionStatus(StrEnum):
@@ -127,7 +140,7 @@ class ConditionStatus(StrEnum):
 class Condition(Strict):
     """A Kubernetes condition."""
 
-    type: str = Field(description="Ready, Reconciling, Stalled or Paused.")
+    type: str = Field(description="Ready, Reconciling, Stalled, Paused, Sized or AsPredicted.")
     status: ConditionStatus = Field(description="Whether it holds.")
     reason: str = Field(description="One word for programs.")
     message: str = Field(description="A sentence for people.")

@@ -1,15 +1,126 @@
-"""KVCluster.spec -> what the planner (`kvplan`) is asked, and what `replicas: auto` comes to.
+"""KVCluster.spec -> what the planner (`kvplan`) is asked and answers: pods for `replicas: auto`, and a p95 at a load.
 
-kvplan is imported where it is used: it brings numpy and scipy, which a cluster without a workload shall not pay for.
+An answer is remembered: the planner thinks once about a question, for up to a second, so ask it in a thread. kvplan is
+imported where it is used: it brings numpy and scipy, which an operator without workloads shall not pay for.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from kvoperator.api.spec import AUTO, KVClusterSpec, Storage, Workload
+from kvoperator.api.spec import AUTO, KVClusterSpec, Region, Storage, Workload
+from kvoperator.api.status import KVClusterStatus
 from kvoperator.api.units import byte_count, seconds
 
 if TYPE_CHECKING:
     from kvplan.plan.inputs import Inputs
+    from kvplan.plan.inputs import Region as PlannedRegion
+    from kvplan.plan.search import Choice
+
+# What a planner that is asked something odd may raise: its own errors are ValueErrors, and so are numpy's and scipy's.
+_AT_A_LOSS = (ValueError, ArithmeticError, RuntimeError)
+_REMEMBERED = 4096  # answers: a few of each of a thousand KVClusters
+
+
+@dataclass(frozen=True)
+class Size:
+    """What the planner says of a region whose replicas are `auto`: how many pods, and `why`. `pods` None: no answer.
+
+    `holds`: the objectives hold with that many, within the bounds that the spec sets.
+    """
+
+    pods: int | None
+    holds: bool
+    why: str
+
+
+def sizes(spec: KVClusterSpec) -> dict[str, Size]:
+    """Of each region whose replicas are auto. Raises nothing: a planner at a loss says why."""
+    wanted = [region for region in spec.regions if region.replicas == AUTO]
+    asked = inputs(spec).model_dump_json() if wanted else ""
+    return {region.name: _size(asked, region) for region in wanted}
+
+
+def _size(asked: str, region: Region) -> Size:
+    choice = _choice(asked, region.name)
+    if isinstance(choice, str):
+        return Size(None, False, choice)
+    pods, why = choice.size.pods, choice.needs["pods"].why
+    if pods > region.max_replicas:
+        return Size(pods, False, f"{pods} pods are needed ({why}), and maxReplicas is {region.max_replicas}")
+    if not choice.holds:
+        return Size(pods, False, f"no number of pods holds slo.latency; {pods} carry the load ({why})")
+    return Size(pods, True, f"{pods} pods ({why})")
+
+
+def expected_p95(spec: KVClusterSpec, region: str, pods: int, qps: float) -> float | str:
+    """Seconds, as the clocks of so many pods see it at that rate; or why the planner does not say."""
+    return _p95(inputs(spec).model_dump_json(), region, pods, qps)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _choice(asked: str, region: str) -> "Choice | str":
+    """The smallest number of pods, and what asks for it. The cache is given, so no price decides anything here."""
+    from kvplan.plan.inputs import Inputs
+    from kvplan.plan.prices import load_prices
+    from kvplan.plan.search import smallest
+
+    given = Inputs.model_validate_json(asked)
+    prices = load_prices(given.prices)
+    try:
+        return smallest(given, _named(given, region), prices, prices.date)
+    except _AT_A_LOSS as error:
+        return str(error)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _p95(asked: str, region: str, pods: int, qps: float) -> float | str:
+    """The other regions are taken to be as busy, in proportion: their writes reach this one's store, too."""
+    from kvplan.model import COARSE, predict
+    from kvplan.plan.inputs import Inputs
+    from kvplan.plan.states import Kind, Situation, hits
+    from kvplan.plan.topology import system
+
+    choice = _choice(asked, region)
+    if isinstance(choice, str):
+        return choice
+    given = Inputs.model_validate_json(asked)
+    wanted = _named(given, region)
+    load = given.workload.model_copy(update={"peak_qps": qps / wanted.share})
+    now, size = given.model_copy(update={"workload": load}), replace(choice.size, pods=pods)
+    try:
+        hit_rate = hits(now, size, Situation(Kind.NORMAL, wanted, wanted.share))
+        seen = system(now, size, region=wanted, rate=qps, hit_rate=hit_rate, inside_pod=True)
+        prediction = predict(seen, percentiles=[95], resolution=COARSE)
+    except _AT_A_LOSS as error:
+        return str(error)
+    return prediction.beyond or prediction.latency.quantiles[95]
+
+
+def _named(given: "Inputs", name: str) -> "PlannedRegion":
+    return next(region for region in given.regions if region.name == name)
+
+
+def settled(spec: KVClusterSpec, sizes: Mapping[str, Size], known: KVClusterStatus) -> KVClusterSpec:
+    """The spec with a number in place of every `auto`; whoever comes after reads numbers only.
+
+    Without an answer a region keeps the pods it has. While a canary is under way no region gets fewer: its stable
+    pods would be busier than the canary's that they are compared with.
+    """
+    had = {region.name: region.replicas for region in known.regions}
+    is_rolling_out = known.rollout.canary is not None
+
+    def number(region: Region) -> int:
+        before, planned = had.get(region.name) or region.min_replicas, sizes[region.name].pods
+        wanted = before if planned is None else max(planned, before) if is_rolling_out else planned
+        return min(max(wanted, region.min_replicas), region.max_replicas)
+
+    regions = [
+        region if region.replicas != AUTO else region.model_copy(update={"replicas": number(region)})
+        for region in spec.regions
+    ]
+    return spec.model_copy(update={"regions": regions})
 
 
 def inputs(spec: KVClusterSpec) -> "Inputs":

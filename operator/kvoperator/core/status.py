@@ -1,22 +1,37 @@
 """What people and GitOps tools read: state and facts -> KVCluster.status, with conditions by the rules of kstatus.
 
 Ready: the release that the spec wants serves in every region. Reconciling: on the way there by itself. Stalled: not on
-the way, somebody must act. Paused: somebody asked for it. The same inputs give the same status, so an idle pass writes
-nothing; a condition's transition time moves only when its status does.
+the way, somebody must act. Paused: somebody asked for it. Sized and AsPredicted are the planner's, where there is a
+workload; they touch no other. The same inputs give the same status, so an idle pass writes nothing; a condition's
+transition time moves only when its status does.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from kvoperator.api.spec import KVClusterSpec
-from kvoperator.api.status import Condition, ConditionStatus, KVClusterStatus, Phase, RegionStatus, RolloutStatus
+from kvoperator.api.status import (
+    Condition,
+    ConditionStatus,
+    KVClusterStatus,
+    Phase,
+    RegionLatency,
+    RegionStatus,
+    RolloutStatus,
+)
+from kvoperator.core.latency import AS_PREDICTED, Comparison
 from kvoperator.core.rollout import traffic
-from kvoperator.core.rollout.model import RegionFacts
+from kvoperator.core.rollout.model import Event, RegionFacts
 from kvoperator.core.rollout.reasons import Reason
+from kvoperator.core.rollout.transitions import NORMAL, WARNING
+from kvoperator.core.sizing import Size
+
+SIZED = "Sized"
 
 # Problems that the next try may find gone; all others wait for a person.
 _PASSING = frozenset({Reason.APPLY_FAILED})
+_ALARMING = frozenset({Reason.OUT_OF_REACH, Reason.BEYOND_MODEL, Reason.PARTS_FROM_MODEL})
 _UNREADY = {
     Phase.PROVISIONING: Reason.PROVISIONING,
     Phase.PREFLIGHT: Reason.ROLLING_OUT,
@@ -39,6 +54,14 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """What the planner says. `sizes`: of regions whose replicas are auto. `comparison` None: nobody looked just now."""
+
+    sizes: Mapping[str, Size] = field(default_factory=dict)
+    comparison: Comparison | None = None
+
+
+@dataclass(frozen=True)
 class _Observed:
     spec: KVClusterSpec
     regions: Mapping[str, RegionFacts]
@@ -49,7 +72,7 @@ class _Says:
     """A condition without its times."""
 
     type: str
-    holds: bool
+    holds: bool | None  # None: unknown
     reason: str
     message: str
 
@@ -62,11 +85,13 @@ def status(
     now: datetime,
     previous: KVClusterStatus,
     problems: Sequence[Problem] = (),
+    outlook: Outlook = Outlook(),
 ) -> KVClusterStatus:
     """The whole status. `spec` is None when it cannot be read (see `problems`): what was known of regions stays."""
     observed = _Observed(spec, regions) if spec else None
-    shown = _regions(observed, state) if observed else previous.regions
+    shown = _regions(observed, state, _latency(observed.spec, outlook, previous)) if observed else previous.regions
     said = _conditions(state, _lacks(observed, state), _spoken(problems))
+    said += [*_sized(outlook.sizes), *_as_predicted(spec, outlook, previous)]
     return KVClusterStatus(
         observed_generation=generation,
         phase=state.phase,
@@ -79,14 +104,41 @@ def status(
     )
 
 
-def _regions(observed: _Observed, state: RolloutStatus) -> list[RegionStatus]:
+def flips(before: KVClusterStatus, after: KVClusterStatus) -> tuple[Event, ...]:
+    """An Event when the planner begins, or ceases, to say what somebody should know."""
+    known = {condition.type: condition.reason for condition in before.conditions}
+    told = [each for each in after.conditions if each.type in (SIZED, AS_PREDICTED)]
+    new = [
+        each for each in told if {each.reason, known.get(each.type)} & _ALARMING and each.reason != known.get(each.type)
+    ]
+    return tuple(Event(WARNING if each.reason in _ALARMING else NORMAL, each.reason, each.message) for each in new)
+
+
+def _latency(spec: KVClusterSpec, outlook: Outlook, previous: KVClusterStatus) -> Mapping[str, RegionLatency | None]:
+    if outlook.comparison:
+        return outlook.comparison.regions
+    return {region.name: region.latency for region in previous.regions} if spec.workload else {}
+
+
+def _regions(
+    observed: _Observed, state: RolloutStatus, latency: Mapping[str, RegionLatency | None]
+) -> list[RegionStatus]:
     shown = []
     for region in observed.spec.regions:
         seen = traffic.seen(observed, region)
         plan = traffic.plan(state, observed.spec, region, seen)
         ready = sum(pods.ready for pods in seen.revisions.values())
         wanted = sum(plan.replicas.values())
-        shown.append(RegionStatus(name=region.name, ready=ready, wanted=wanted, weights=dict(seen.weights or {})))
+        shown.append(
+            RegionStatus(
+                name=region.name,
+                replicas=traffic.size(region),
+                ready=ready,
+                wanted=wanted,
+                weights=dict(seen.weights or {}),
+                latency=latency.get(region.name),
+            )
+        )
     return shown
 
 
@@ -118,7 +170,7 @@ def _spoken(problems: Sequence[Problem]) -> _Says | None:
 
 def _conditions(state: RolloutStatus, lacks: str, problem: _Says | None) -> list[_Says]:
     stalled = _stalled(state, problem)
-    reconciling = _reconciling(state, lacks, problem, stalled.holds)
+    reconciling = _reconciling(state, lacks, problem, bool(stalled.holds))
     unwell = next((says for says in (stalled, reconciling) if says.holds), None)
     if unwell is None:
         ready = _Says("Ready", True, Reason.SERVING, "the release serves in every region")
@@ -157,8 +209,31 @@ def _reconciling(state: RolloutStatus, lacks: str, problem: _Says | None, is_sta
     return _Says("Reconciling", True, _UNREADY[state.phase], f"{state.phase}: {state.traffic} % for {image}")
 
 
+def _sized(sizes: Mapping[str, Size]) -> list[_Says]:
+    """Nothing where no region's replicas are auto."""
+    unknown = [name for name, size in sizes.items() if size.pods is None]
+    short = [name for name, size in sizes.items() if not size.holds]
+    message = "; ".join(f"{name}: {sizes[name].why}" for name in unknown or short or sizes)
+    if unknown or short:
+        return [_Says(SIZED, False, Reason.BEYOND_MODEL if unknown else Reason.OUT_OF_REACH, message)]
+    return [_Says(SIZED, True, Reason.PLAN_HOLDS, message)] if sizes else []
+
+
+def _as_predicted(spec: KVClusterSpec | None, outlook: Outlook, previous: KVClusterStatus) -> list[_Says]:
+    """What the last look said, as long as there is a workload to predict by."""
+    if found := outlook.comparison:
+        reason, message = found.reason, found.message
+    else:
+        old = next((condition for condition in previous.conditions if condition.type == AS_PREDICTED), None)
+        if old is None or (spec and spec.workload is None):
+            return []
+        reason, message = Reason(old.reason), old.message
+    holds = {Reason.AGREES: True, Reason.PARTS_FROM_MODEL: False}.get(reason)
+    return [_Says(AS_PREDICTED, holds, reason, message)]
+
+
 def _dated(says: _Says, generation: int, now: datetime, previous: KVClusterStatus) -> Condition:
-    holds = ConditionStatus.TRUE if says.holds else ConditionStatus.FALSE
+    holds = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}[says.holds]
     old = next((condition for condition in previous.conditions if condition.type == says.type), None)
     return Condition(
         type=says.type,

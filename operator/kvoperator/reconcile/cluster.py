@@ -13,23 +13,26 @@ The one thing written afterwards is what the world refused (`problems`), which s
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 from pydantic import ValidationError
 
-from kvoperator.api.spec import KVClusterSpec
+from kvoperator.api.spec import AUTO, KVClusterSpec
 from kvoperator.api.status import ConditionStatus, KVClusterStatus, Phase, RolloutStatus, Verdict
 from kvoperator.core import naming
-from kvoperator.core.judge import Samples, judge, questions, scraped_pods
+from kvoperator.core.judge import Samples, judge, observed_p95s, observed_rates, questions, scraped_pods
+from kvoperator.core.latency import LOOK_EVERY, Comparison, Watch, sights, told
 from kvoperator.core.manifests import Cluster, Object, tokens
 from kvoperator.core.revision import revision
 from kvoperator.core.rollout.machine import advance
 from kvoperator.core.rollout.model import Effects, Event, Facts, Look, RegionFacts
 from kvoperator.core.rollout.reasons import Reason
 from kvoperator.core.rollout.requests import parse
-from kvoperator.core.status import Problem, status
+from kvoperator.core.sizing import Size, settled, sizes
+from kvoperator.core.status import Outlook, Problem, flips, status
 from kvoperator.errors import ApiError, ConflictError, StatusUnreadableError
 from kvoperator.ports import KVCLUSTER, Clock, KubeApi, Metrics
 from kvoperator.reconcile.act import Act
@@ -48,27 +51,35 @@ class Reconciler:
         self._kube, self._metrics, self._clock, self._mirror = kube, metrics, clock, mirror
         self._problems: dict[Key, list[Problem]] = {}  # of the last pass, so that status does not flicker
         self._given_tokens: set[str] = set()  # uids
+        # The planner computes; a thread of its own, so that neither the loop nor a gate's query waits for it.
+        self._planner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="planner")
+        self._watches: dict[Key, Watch] = {}  # of those with a workload; after a restart the looks begin anew
 
     async def reconcile(self, key: Key) -> Again:
         """Asks nobody and writes nothing if all is as it should be. Raises ApiError if status could not be written."""
         observed = self._mirror.get((KVCLUSTER.name, *key))
         if observed is None or "deletionTimestamp" in observed["metadata"]:
+            self._watches.pop(key, None)
             return Again()  # owner references do the rest
         previous, cluster = _known(observed), _described(observed)
         if isinstance(cluster, Problem):
-            await self._report(observed, None, previous.rollout, {}, [cluster])
+            await self._report(observed, None, previous.rollout, {}, [cluster], Outlook())
             return Again()
+        planned = await self._sizes(cluster.spec)
+        cluster = replace(cluster, spec=settled(cluster.spec, planned, previous))
         state, effects, facts = await self._decide(observed, cluster, previous.rollout)
-        problems = self._problems.get(key, [])
-        observed = await self._report(observed, cluster.spec, state, facts.regions, problems)
+        problems, outlook = self._problems.get(key, []), Outlook(planned)
+        observed = await self._report(observed, cluster.spec, state, facts.regions, problems, outlook)
         await self._tell(observed, effects.events)
         revisions = {known.name: known for known in (state.stable, state.canary) if known}
         errors = await self._give_tokens(observed, cluster)
         errors += await Act(self._kube, self._mirror, cluster, revisions).carry_out(effects.regions)
-        if (found := _problems(errors)) != problems:
+        found, comparison = _problems(errors), await self._compare(key, observed, cluster, facts.regions)
+        if found != problems or comparison:
             self._problems[key] = found
-            await self._report(observed, cluster.spec, state, facts.regions, found)
-        return Again(self._wake_at(state, effects), failed=bool(errors))
+            outlook = replace(outlook, comparison=comparison)
+            await self._report(observed, cluster.spec, state, facts.regions, found, outlook)
+        return Again(self._wake_at(key, state, effects), failed=bool(errors))
 
     async def _decide(
         self, observed: Object, cluster: Cluster, stored: RolloutStatus
@@ -121,16 +132,40 @@ class Reconciler:
         state: RolloutStatus,
         regions: Mapping[str, RegionFacts],
         problems: list[Problem],
+        outlook: Outlook,
     ) -> Object:
         """Writes the status if it is another than the one that is there; the object as it is then."""
         previous, generation = _known(observed), observed["metadata"]["generation"]
-        wanted = status(generation, spec, state, regions, self._clock.now(), previous, problems)
+        wanted = status(generation, spec, state, regions, self._clock.now(), previous, problems, outlook)
         if wanted == previous:
             return observed
         body = wanted.model_dump(mode="json", by_alias=True, exclude_none=True)
         answer = await self._kube.write_status(observed, body)
         self._mirror.put(answer)
+        await self._tell(answer, flips(previous, wanted))
         return answer
+
+    async def _sizes(self, spec: KVClusterSpec) -> Mapping[str, Size]:
+        if all(region.replicas != AUTO for region in spec.regions):
+            return {}
+        return await asyncio.get_running_loop().run_in_executor(self._planner, sizes, spec)
+
+    async def _compare(
+        self, key: Key, observed: Object, cluster: Cluster, regions: Mapping[str, RegionFacts]
+    ) -> Comparison | None:
+        """Predicted and observed latency, if it is time for a look; last in the pass, for nothing waits for it."""
+        if cluster.spec.workload is None or observed["status"]["phase"] == Phase.PROVISIONING:
+            self._watches.pop(key, None)
+            return None
+        watch, now = self._watches.get(key), self._clock.now()
+        if watch and now < watch.at + LOOK_EVERY:
+            return None
+        asked = (build(cluster.namespace, cluster.name) for build in (observed_rates, observed_p95s))
+        rates, p95s = await asyncio.gather(*(self._metrics.query(promql) for promql in asked))
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._planner, sights, cluster.spec, regions, rates, p95s)
+        comparison, self._watches[key] = told(found, watch, _known(observed), now)
+        return comparison
 
     async def _tell(self, observed: Object, events: tuple[Event, ...]) -> None:
         name, namespace = observed["metadata"]["name"], observed["metadata"]["namespace"]
@@ -141,9 +176,11 @@ class Reconciler:
             except ApiError as error:
                 _log.warning("event_lost", namespace=namespace, cluster=name, error=str(error))
 
-    def _wake_at(self, state: RolloutStatus, effects: Effects) -> datetime | None:
+    def _wake_at(self, key: Key, state: RolloutStatus, effects: Effects) -> datetime | None:
         poll = self._clock.now() + SCRAPE_POLL if state.phase is Phase.PREFLIGHT else None
-        return min((at for at in (effects.wake_at, poll) if at), default=None)
+        watch = self._watches.get(key)
+        look = watch.at + LOOK_EVERY if watch else None
+        return min((at for at in (effects.wake_at, poll, look) if at), default=None)
 
 
 def _known(observed: Object) -> KVClusterStatus:

@@ -144,6 +144,21 @@ def kvctl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Kvctl:
     return run
 
 
+def test_status_shows_predicted_and_observed_latency_where_it_is_known(api: Api, kvctl: Kvctl) -> None:
+    assert "p95" not in kvctl("status", "demo")[1]
+    seen = {"qps": 810, "predictedP95Ms": 12, "at": "2026-01-01T00:00:00Z"}
+    api.cluster["status"]["regions"][0]["latency"] = seen | {"observedP95Ms": 11.5}
+    api.cluster["status"]["regions"].append({"name": "us-east", "latency": seen | {"qps": 0}})
+
+    _, out, _ = kvctl("status", "demo")
+
+    lines = [line.split() for line in out.splitlines() if "2026-01-01T00:00:00Z" in line]
+    assert lines == [
+        ["eu-west", "810", "12", "ms", "11.5", "ms", "2026-01-01T00:00:00Z"],
+        ["us-east", "0", "12", "ms", "2026-01-01T00:00:00Z"],
+    ]
+
+
 def test_status_shows_step_weights_verdicts_and_what_they_saw(api: Api, kvctl: Kvctl) -> None:
     code, out, _ = kvctl("status", "demo")
     assert code == 0

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from kvoperator.core.judge.queries import REGION
 from kvoperator.core.naming import REGION_LABEL, REVISION_LABEL
 from kvoperator.core.rollout.model import Event
 from kvoperator.errors import ApiError
@@ -44,6 +45,8 @@ class World:
         self.routed: list[tuple[datetime, str, dict[str, int]]] = []  # when which region's gateway took which weights
         self.bad: Callable[[str], bool] = lambda revision: False
         self.answers = True
+        self.qps: dict[str, float] = {}  # region -> requests a second, of those that Prometheus has counts of
+        self.p95: dict[str, float] = {}  # region -> seconds
         self.refuse: dict[str, ApiError] = {}  # kind -> what applying it is answered
         self.version, self._kill_at, self._dead = 0, (-1, ""), False
         metadata = {"name": "shop", "namespace": "web", "uid": "uid-1"}
@@ -84,6 +87,9 @@ class World:
         self.queries.append(promql)
         if not self.answers:
             return "Prometheus is down"
+        if f"sum by ({REGION})" in promql or f"sum by ({REGION}, le)" in promql:
+            observed = self.p95 if promql.startswith("histogram_quantile") else self.qps
+            return {(region, ""): value for region, value in observed.items()}
         sets = [one for one in self._of("Deployment") if REVISION_LABEL in one["metadata"]["labels"]]
         pods = {self._labels(one): one.get("status", {}).get("readyReplicas", 0) for one in sets}
         if promql.startswith("count by"):

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from kvoperator.api.spec import Gate, KVClusterSpec, Region, Release, Rollout, Slo
-from kvoperator.core.judge import questions, read, scraped_pods
+from kvoperator.core.judge import observed_p95s, observed_rates, questions, read, scraped_pods
 from kvoperator.core.rollout.model import Look
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,6 +50,21 @@ def test_scraped_pods_are_those_that_are_up() -> None:
         "count by (kvcluster_dev_region, kvcluster_dev_revision) "
         '(up{namespace="shop",kvcluster_dev_cluster="kv",kvcluster_dev_revision!=""} == 1)'
     )
+
+
+def test_the_rate_of_a_region_is_that_of_all_its_revisions() -> None:
+    series = 'kv_http_request_duration_seconds_count{namespace="shop",kvcluster_dev_cluster="kv",route="record"}'
+    assert observed_rates("shop", "kv") == f"sum by (kvcluster_dev_region) (rate({series}[120s]))"
+
+
+def test_the_p95_of_a_region_is_read_from_the_buckets_of_all_its_pods() -> None:
+    series = 'kv_http_request_duration_seconds_bucket{namespace="shop",kvcluster_dev_cluster="kv",route="record"}'
+    rates = f"sum by (kvcluster_dev_region, le) (rate({series}[120s]))"
+    assert observed_p95s("shop", "kv") == f"histogram_quantile(0.95, {rates})"
+
+
+def test_a_sample_of_a_whole_region_has_no_revision() -> None:
+    assert read([{"metric": {"kvcluster_dev_region": "eu-west"}, "value": [0, "7"]}]) == {("eu-west", ""): 7.0}
 
 
 def test_answers_without_a_number_or_without_labels_are_left_out() -> None:

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from kvoperator.api.spec import KVClusterSpec, Region, Release
-from kvoperator.api.status import Hold, KVClusterStatus, Phase, Refusal, Revision, RolloutStatus
-from kvoperator.core.rollout.model import RegionFacts, RevisionFacts
+from kvoperator.api.spec import KVClusterSpec, Region, Release, Workload
+from kvoperator.api.status import Hold, KVClusterStatus, Phase, Refusal, RegionLatency, Revision, RolloutStatus
+from kvoperator.core.latency import Comparison
+from kvoperator.core.rollout.model import Event, RegionFacts, RevisionFacts
 from kvoperator.core.rollout.reasons import Reason
-from kvoperator.core.status import Problem, status
+from kvoperator.core.sizing import Size
+from kvoperator.core.status import Outlook, Problem, flips, status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD, NEW = Revision(name="old", image="kv:1"), Revision(name="new", image="kv:2")
@@ -143,3 +145,89 @@ def test_a_spec_that_cannot_be_read_leaves_what_was_known_of_regions() -> None:
     first = status(**DEFAULTS)
     broken = status(**DEFAULTS | {"previous": first, "spec": None, "problems": [Problem(Reason.INVALID_SPEC, "no")]})
     assert (broken.regions, broken.regions_ready) == (first.regions, "2/2")
+
+
+FITS = Size(4, True, "4 pods (load, zone lost)")
+TOO_FEW = Size(140, False, "140 pods are needed (load, zone lost), and maxReplicas is 100")
+AT_A_LOSS = Size(None, False, "the most popular record is too popular")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "condition", "message"),
+    [
+        ((FITS, FITS), ("True", "PlanHolds"), "eu-west: 4 pods (load, zone lost); us-east: 4 pods (load, zone lost)"),
+        ((FITS, TOO_FEW), ("False", "OutOfReach"), f"us-east: {TOO_FEW.why}"),
+        ((TOO_FEW, AT_A_LOSS), ("False", "BeyondModel"), f"us-east: {AT_A_LOSS.why}"),
+    ],
+)
+def test_sized_tells_what_the_planner_says_of_auto(
+    sizes: tuple[Size, ...], condition: tuple[str, str], message: str
+) -> None:
+    outlook = Outlook(dict(zip(("eu-west", "us-east"), sizes, strict=True)))
+    (told,) = [one for one in status(**DEFAULTS, outlook=outlook).conditions if one.type == "Sized"]
+    assert (told.status.value, told.reason) == condition
+    assert told.message == message
+
+
+SEEN = RegionLatency(qps=810, predicted_p95_ms=12, observed_p95_ms=11, at=NOW)
+BUSY = {"spec": SPEC.model_copy(update={"workload": Workload.model_validate({"peakQPS": 1})})}
+
+
+def compared(reason: Reason) -> Outlook:
+    return Outlook(comparison=Comparison({"eu-west": SEEN}, reason, "eu-west: seen"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "holds"),
+    [
+        (Reason.AGREES, "True"),
+        (Reason.PARTS_FROM_MODEL, "False"),
+        (Reason.BEYOND_MODEL, "Unknown"),
+        (Reason.NO_DATA, "Unknown"),
+        (Reason.NO_TRAFFIC, "Unknown"),
+    ],
+)
+def test_as_predicted_is_unknown_where_there_is_nothing_to_compare(reason: Reason, holds: str) -> None:
+    assert said(**BUSY, outlook=compared(reason))["AsPredicted"] == (holds, reason)
+
+
+@pytest.mark.parametrize("reason", [Reason.PARTS_FROM_MODEL, Reason.BEYOND_MODEL])
+def test_what_the_planner_says_touches_no_other_condition(reason: Reason) -> None:
+    outlook = Outlook({"eu-west": AT_A_LOSS}, compared(reason).comparison)
+    others = {name: one for name, one in said(**BUSY, outlook=outlook).items() if name not in ("Sized", "AsPredicted")}
+    assert others == said()
+
+
+def test_between_looks_latency_and_condition_stay() -> None:
+    before = status(**DEFAULTS | BUSY, outlook=compared(Reason.PARTS_FROM_MODEL))
+    assert before.regions[0].latency == SEEN
+    assert status(**DEFAULTS | BUSY | {"previous": before}) == before
+
+
+def test_without_a_workload_latency_and_condition_go() -> None:
+    before = status(**DEFAULTS | BUSY, outlook=compared(Reason.AGREES))
+    after = status(**DEFAULTS | {"previous": before})
+    assert [region.latency for region in after.regions] == [None, None]
+    assert "AsPredicted" not in {condition.type for condition in after.conditions}
+
+
+def test_status_shows_the_pods_that_a_region_serves_with() -> None:
+    assert [region.replicas for region in status(**DEFAULTS).regions] == [2, 2]
+
+
+def events(*reasons: Reason) -> list[Event]:
+    """Of one status after the other."""
+    told = [status(**DEFAULTS | BUSY, outlook=compared(reason)) for reason in reasons]
+    pairs = zip([KVClusterStatus(), *told], told, strict=False)
+    return [event for before, after in pairs for event in flips(before, after)]
+
+
+def test_an_event_tells_each_flip_once() -> None:
+    assert events(Reason.AGREES, Reason.PARTS_FROM_MODEL, Reason.PARTS_FROM_MODEL, Reason.AGREES) == [
+        Event("Warning", "PartsFromModel", "eu-west: seen"),
+        Event("Normal", "Agrees", "eu-west: seen"),
+    ]
+
+
+def test_traffic_that_comes_and_goes_is_no_event() -> None:
+    assert events(Reason.NO_DATA, Reason.NO_TRAFFIC, Reason.AGREES, Reason.NO_TRAFFIC) == []

@@ -3,8 +3,8 @@
 What a pass does: `questions` for the look that is due, run every `promql` of theirs, give the answers to `judge`.
 """
 
-from kvoperator.core.judge.queries import Question, questions, scraped_pods
+from kvoperator.core.judge.queries import Question, observed_p95s, observed_rates, questions, scraped_pods
 from kvoperator.core.judge.samples import Samples, read
 from kvoperator.core.judge.verdicts import judge
 
-__all__ = ["Question", "Samples", "judge", "questions", "read", "scraped_pods"]
+__all__ = ["Question", "Samples", "judge", "observed_p95s", "observed_rates", "questions", "read", "scraped_pods"]

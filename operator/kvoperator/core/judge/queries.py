@@ -14,7 +14,9 @@ from kvoperator.core.revision import number
 from kvoperator.core.rollout.model import Look
 
 REGION, REVISION = metric_label(REGION_LABEL), metric_label(REVISION_LABEL)
+WINDOW_S = 120  # of what is observed beside the gates
 _CLUSTER = metric_label(CLUSTER_LABEL)
+_HISTOGRAM = "kv_http_request_duration_seconds"
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,23 @@ def scraped_pods(namespace: str, cluster: str) -> str:
     return f'count by ({REGION}, {REVISION}) (up{{{_pods(namespace, cluster)},{REVISION}!=""}} == 1)'
 
 
+def observed_rates(namespace: str, cluster: str) -> str:
+    """Requests a second of the last minutes, a region."""
+    return f"sum by ({REGION}) (rate({_HISTOGRAM}_count{{{_records(namespace, cluster)}}}[{WINDOW_S}s]))"
+
+
+def observed_p95s(namespace: str, cluster: str) -> str:
+    """Seconds, of the last minutes, a region: interpolated in the histogram's buckets."""
+    buckets = f"rate({_HISTOGRAM}_bucket{{{_records(namespace, cluster)}}}[{WINDOW_S}s])"
+    return f"histogram_quantile(0.95, sum by ({REGION}, le) ({buckets}))"
+
+
 def _question(objective: Objective, pods: str, window_s: int) -> Question:
     if objective.threshold_s is None:
         total = _increase("kv_http_requests_total", pods, window_s)
         return Question(objective, total, _increase("kv_http_requests_total", f'{pods},code=~"5.."', window_s))
-    histogram = "kv_http_request_duration_seconds"
-    total = _increase(f"{histogram}_count", pods, window_s)
-    fast = _increase(f"{histogram}_bucket", f'{pods},le=~"{_edge(objective.threshold_s)}"', window_s)
+    total = _increase(f"{_HISTOGRAM}_count", pods, window_s)
+    fast = _increase(f"{_HISTOGRAM}_bucket", f'{pods},le=~"{_edge(objective.threshold_s)}"', window_s)
     return Question(objective, total, f"{total} - {fast}")
 
 
@@ -59,6 +71,11 @@ def _increase(metric: str, labels: str, window_s: int) -> str:
 
 def _pods(namespace: str, cluster: str) -> str:
     return f'namespace="{namespace}",{_CLUSTER}="{cluster}"'
+
+
+def _records(namespace: str, cluster: str) -> str:
+    """Of the record routes, which are what the SLO is about."""
+    return f'{_pods(namespace, cluster)},route="record"'
 
 
 def _edge(threshold_s: float) -> str:

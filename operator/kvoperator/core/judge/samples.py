@@ -6,7 +6,7 @@ from typing import Any
 
 from kvoperator.core.judge.queries import REGION, REVISION
 
-Samples = Mapping[tuple[str, str], float]  # (region, revision) -> value
+Samples = Mapping[tuple[str, str], float]  # (region, revision) -> value; revision "" where all are counted together
 
 
 def read(result: Iterable[Mapping[str, Any]]) -> Samples:
@@ -14,6 +14,6 @@ def read(result: Iterable[Mapping[str, Any]]) -> Samples:
     samples = {}
     for series in result:
         labels, value = series["metric"], float(series["value"][1])
-        if isfinite(value) and REGION in labels and REVISION in labels:
-            samples[labels[REGION], labels[REVISION]] = max(0.0, value)
+        if isfinite(value) and REGION in labels:
+            samples[labels[REGION], labels.get(REVISION, "")] = max(0.0, value)
     return samples

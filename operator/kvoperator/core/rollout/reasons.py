@@ -26,6 +26,13 @@ class Reason(StrEnum):
     SETTLED = "Settled"
     NOT_STALLED = "NotStalled"
     NOT_PAUSED = "NotPaused"
+    # what the planner says; NoData, too
+    PLAN_HOLDS = "PlanHolds"
+    OUT_OF_REACH = "OutOfReach"
+    BEYOND_MODEL = "BeyondModel"
+    AGREES = "Agrees"
+    PARTS_FROM_MODEL = "PartsFromModel"
+    NO_TRAFFIC = "NoTraffic"
     # what a pass ran into
     INVALID_SPEC = "InvalidSpec"
     FIELD_CONFLICT = "FieldConflict"
