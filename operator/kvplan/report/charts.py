@@ -16,8 +16,8 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from kvplan.plan.outcome import Number, Plan, State
 from kvplan.report.curves import Curve
-from kvplan.report.tables import SHOWN, by_kind
-from kvplan.report.text import percentile
+from kvplan.report.tables import SHOWN, by_kind, clients_classes, stages
+from kvplan.report.text import percentile, seconds
 
 # Stand-ins, which become the page's own colours: so that charts follow it from light to dark.
 _INK, _FAINT = "#010203", "#040506"
@@ -59,14 +59,17 @@ def latency(curve: Curve, objectives: Mapping[float, float]) -> str:
     """Percentiles of a region against its load, its objectives, and the loads it must hold."""
 
     def draw(axes: Axes) -> None:
+        highest = max(row[SHOWN[-1]] for row in curve.quantiles)
+        top = 1.15e3 * max(highest, min(objectives.values(), default=0.0))
         for each, colour in zip(SHOWN, _COLOURS, strict=False):
-            milliseconds = [1e3 * row[each] for row in curve.quantiles]
-            axes.plot(curve.loads, milliseconds, color=colour, label=percentile(each), linewidth=1.8)
-        for each, limit in objectives.items():
-            colour = _COLOURS[SHOWN.index(each)] if each in SHOWN else _INK
-            axes.axhline(1e3 * limit, color=colour, linestyle="--", linewidth=1)
-            axes.annotate(f" {percentile(each)} objective", (0, 1e3 * limit), va="bottom", color=colour, fontsize=8)
-        top = 1e3 * max([*objectives.values(), curve.quantiles[0][99.0]]) * 1.6
+            label = (
+                f"{percentile(each)}, objective {seconds(objectives[each])}" if each in objectives else percentile(each)
+            )
+            axes.plot(
+                curve.loads, [1e3 * row[each] for row in curve.quantiles], color=colour, label=label, linewidth=1.8
+            )
+            if each in objectives:
+                axes.axhline(1e3 * objectives[each], color=colour, linestyle="--", linewidth=1)
         for name, rate in curve.marks.items():
             axes.axvline(rate, color=_INK, linestyle=":", linewidth=1)
             axes.annotate(f"{name} ", (rate, top), rotation=90, va="top", ha="right", fontsize=8)
@@ -140,16 +143,15 @@ def cost(plan: Plan) -> str:
 
 def budget(state: State) -> str:
     """Where the mean of each class goes, stage by stage."""
-    assert state.prediction is not None
-    classes = state.prediction.classes[::-1]
-    names = list(dict.fromkeys(part.name for each in state.prediction.classes for part in each.parts))
+    classes = {each.name: stages(each) for each in reversed(clients_classes(state))}
+    names = list(dict.fromkeys(stage.name for found in reversed(classes.values()) for stage in found))
 
     def draw(axes: Axes) -> None:
         begins = [0.0] * len(classes)
         for index, name in enumerate(names):
-            widths = [1e3 * sum(part.mean for part in each.parts if part.name == name) for each in classes]
+            widths = [1e3 * sum(stage.mean for stage in found if stage.name == name) for found in classes.values()]
             colour = _COLOURS[index % len(_COLOURS)]
-            axes.barh([each.name for each in classes], widths, left=begins, color=colour, label=name, height=0.6)
+            axes.barh(list(classes), widths, left=begins, color=colour, label=name, height=0.6)
             begins = [begin + width for begin, width in zip(begins, widths, strict=True)]
         axes.set(xlabel="ms, mean")
         axes.grid(visible=False, axis="y")

@@ -56,7 +56,7 @@ def facts(plan: Plan) -> list[Fact]:
 def _verdict(plan: Plan) -> Fact:
     failing = [state for state in plan.states if not state.holds]
     if not failing:
-        return Fact("Objectives", "hold", "in every state", "yes")
+        return Fact("Objectives", "hold", f"in every state; {number(plan.months[0].holds)}", "yes")
     return Fact(
         "Objectives",
         f"{len(plan.states) - len(failing)} of {len(plan.states)} states hold",

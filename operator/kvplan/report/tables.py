@@ -1,13 +1,17 @@
 """What a plan says, as tables of text: the same for a terminal, Markdown and HTML."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from kvplan.model import ClassPrediction, Part
 from kvplan.plan.outcome import Bill, Mitigation, Month, Number, Plan, State
 from kvplan.plan.states import Kind
+from kvplan.plan.topology import REPLICATED
 from kvplan.report.text import amount, count, interval, number, percent, percentile, quantity, seconds, size
 
 SHOWN = (50.0, 95.0, 99.0)  # percentiles
+
+_LONG = 34  # characters
 
 Row = tuple[str, ...]
 
@@ -28,6 +32,13 @@ class Table:
             index
             for index in range(len(self.columns))
             if self.rows and all(_is_amount(row[index]) for row in self.rows)
+        )
+
+    @property
+    def long(self) -> frozenset[int]:
+        """The columns of sentences, which may be broken into lines."""
+        return frozenset(
+            index for index in range(len(self.columns)) if any(len(row[index]) > _LONG for row in self.rows)
         )
 
 
@@ -76,20 +87,59 @@ def _percentiles(state: State) -> Row:
     return tuple(seconds(state.prediction.latency.quantiles[each]) for each in SHOWN)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """All visits of a class at one station, or all its pauses of one name; times in seconds."""
+
+    name: str
+    visits: int
+    mean: float
+    wait: float
+    p95: float  # of the visit that takes longest
+
+
+def stages(each: ClassPrediction) -> list[Stage]:
+    """In the order in which they are first seen. The second visit of `pod` is its part `pod (2)`."""
+    found: dict[str, list[Part]] = {}
+    for part in each.parts:
+        found.setdefault(part.name.partition(" (")[0], []).append(part)
+    return [
+        Stage(
+            name,
+            visits=len(parts),
+            mean=sum(part.mean for part in parts),
+            wait=sum(part.wait for part in parts),
+            p95=max(part.p95 for part in parts),
+        )
+        for name, parts in found.items()
+    ]
+
+
+def clients_classes(state: State) -> list[ClassPrediction]:
+    """Those whose latency a client sees, of a state that is stable."""
+    assert state.prediction is not None
+    return [each for each in state.prediction.classes if each.name != REPLICATED]
+
+
 def budget(state: State) -> Table:
     """Stage by stage, for each class of requests of a state that is stable."""
-    assert state.prediction is not None
+    classes = clients_classes(state)
     rows = [
         row
-        for each in state.prediction.classes
+        for each in classes
         for row in (
-            *((each.name, part.name, seconds(part.mean), seconds(part.wait), seconds(part.p95)) for part in each.parts),
-            (each.name, "all", seconds(each.latency.mean), "", seconds(each.latency.quantiles[95.0])),
+            *(
+                (each.name, stage.name, str(stage.visits), *map(seconds, (stage.mean, stage.wait, stage.p95)))
+                for stage in stages(each)
+            ),
+            (each.name, "all", "", seconds(each.latency.mean), "", seconds(each.latency.quantiles[95.0])),
         )
     ]
-    shares = ", ".join(f"{each.name} {percent(each.share)}" for each in state.prediction.classes)
-    says = f"Of all requests: {shares}. Means add up, percentiles do not."
-    return Table(f"Budget of {state.region}", ("class", "stage", "mean", "of it waiting", "p95"), tuple(rows), says)
+    whole = sum(each.share for each in classes)
+    shares = ", ".join(f"{each.name} {percent(each.share / whole)}" for each in classes)
+    says = f"Of the requests: {shares}. Means add up, percentiles do not; the p95 of a stage is that of one visit."
+    columns = ("class", "stage", "visits", "mean", "of it waiting", "p95")
+    return Table(f"Budget of {state.region}", columns, tuple(rows), says)
 
 
 def stations(state: State) -> Table:
@@ -106,7 +156,10 @@ def stations(state: State) -> Table:
         )
         for each in state.prediction.stations
     ]
-    closed = "; ".join(f"{name}: {value:.4g}" for name, value in state.prediction.closed_forms.items())
+    closed = "; ".join(
+        f"{name}: {seconds(value) if name.startswith('p95') else quantity(value)}"
+        for name, value in state.prediction.closed_forms.items()
+    )
     says = " ".join(filter(None, (f"Closed forms beside it: {closed}." if closed else "", state.prediction.beyond)))
     columns = ("station", "busy", "mean wait", "by M/M/c", "full at")
     return Table(f"Stations of {state.region}", columns, tuple(rows), says)
@@ -158,38 +211,40 @@ def lines(month: Month) -> Table:
     return Table(f"Bill of month {month.number}", columns, tuple(rows))
 
 
-def months(plan: Plan) -> Table:
+def months(plan: Plan, *, ranges: bool = True) -> Table:
     """The year."""
+    show = number if ranges else _middle
     rows = [
         (
             str(month.number),
-            _bare(month.peak_qps),
-            number(month.data_bytes),
+            _bare(month.peak_qps, show),
+            show(month.data_bytes),
             " + ".join(count(each.pods) for each in month.sizes),
             " + ".join(count(each.store_nodes) for each in month.sizes),
-            _worst(month),
-            _bare(month.cost),
-            number(month.holds),
+            show(max(month.p95.values(), key=lambda each: each.value)),
+            _bare(month.cost, show),
+            percent(month.holds.value),
         )
         for month in plan.months
     ]
     first = plan.months[0]
-    peak, cost = f"peak, {first.peak_qps.unit}", f"cost, {first.cost.unit}"
+    peak, cost = f"peak, {first.peak_qps.unit}", f"cost, {first.bill.currency}"
     columns = ("month", peak, "data, one copy", "pods", "store nodes", "worst p95", cost, "worlds that hold")
     says = (
-        f"Pods and nodes: {' + '.join(region.name for region in plan.inputs.regions)}. In brackets: 5 % to 95 % of the "
-        "sampled worlds. A world holds if the objectives do at peak with a zone lost and with a region lost."
+        f"Pods and nodes: {' + '.join(region.name for region in plan.inputs.regions)}. "
+        f"{'In brackets: 5 % to 95 % of the sampled worlds. ' if ranges else ''}"
+        "A world holds if the objectives do at peak with a zone lost and with a region lost."
     )
     return Table("Month by month", columns, tuple(rows), says)
 
 
-def _worst(month: Month) -> str:
-    return number(max(month.p95.values(), key=lambda each: each.value))
+def _middle(each: Number) -> str:
+    return amount(each.value, each.unit)
 
 
-def _bare(each: Number) -> str:
+def _bare(each: Number, show: Callable[[Number], str] = number) -> str:
     """Without its unit, which stands in the heading."""
-    return number(replace(each, unit=""))
+    return show(replace(each, unit=""))
 
 
 def numbers(plan: Plan) -> Table:

@@ -7,7 +7,7 @@ from kvplan.plan.outcome import Number
 _STEPS = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
     "bytes": tuple((1024.0**power, name) for power, name in enumerate(("B", "KiB", "MiB", "GiB", "TiB", "PiB")))[::-1],
-    "share": ((0.01, "%"),),
+    "of": ((0.01, "% of"),),
 }
 
 
@@ -36,7 +36,7 @@ def size(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    return amount(share, "share")
+    return f"{quantity(100 * share)} %"
 
 
 def percentile(value: float) -> str:
@@ -44,7 +44,8 @@ def percentile(value: float) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """In one of the units that plans use: `s` and `bytes` are scaled, a `share` is in percent."""
+    """In a unit of a plan's numbers: `s` and `bytes` (also `bytes a node`) are scaled, a share `of` something is in
+    percent."""
     scale, name = _scale(value, unit)
     return f"{quantity(value / scale)} {name}".rstrip()
 
@@ -65,5 +66,7 @@ def interval(each: Number) -> str:
 
 def _scale(value: float, unit: str) -> tuple[float, str]:
     """What to divide by, and what the unit is called then."""
-    steps = _STEPS.get(unit, ((1.0, unit),))
-    return next((step for step in steps if abs(value) >= step[0]), steps[-1])
+    first, _, rest = unit.partition(" ")
+    steps = _STEPS.get(first, ((1.0, first),))
+    scale, name = next((step for step in steps if abs(value) >= step[0]), steps[-1])
+    return scale, f"{name} {rest}".rstrip()

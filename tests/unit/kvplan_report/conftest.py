@@ -76,9 +76,9 @@ def month(number: int) -> Month:
         data_bytes=about(100e9 * more, "bytes"),
         sizes=sizes,
         bill=bill,
-        cost=about(bill.total, "USD"),
+        cost=about(bill.total, "USD a month"),
         p95={region: about(0.06, "s") for region in REGIONS},
-        holds=known(0.97, "share"),
+        holds=known(0.97, "of worlds"),
     )
 
 
@@ -105,8 +105,8 @@ def made_by_hand() -> Plan:
         numbers={
             "regions.eu-west.pods": known(20, "pods", "6000 requests/s / (0.7 x 1100 requests/s a pod)"),
             "regions.us-east.pods": known(20, "pods"),
-            "cache.hit-rate": about(0.7, "share"),
-            "cost.total": about(month(1).bill.total, "USD"),
+            "cache.hit-rate": about(0.7, "of reads"),
+            "cost.total": about(month(1).bill.total, "USD a month"),
         },
         months=tuple(month(number) for number in range(1, 13)),
         states=states,

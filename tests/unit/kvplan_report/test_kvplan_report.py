@@ -46,6 +46,8 @@ SECTIONS = [
         (percent(0.9), "90 %"),
         (number(Number(0.0123, "s", 0.0101, 0.0152, "")), "12.3 ms (10.1-15.2)"),
         (number(Number(8, "pods", 8, 8, "")), "8 pods"),
+        (number(Number(0.97, "of worlds", 0.9, 1, "")), "97 % of worlds (90-100)"),
+        (number(Number(2**31, "bytes a node", 2**31, 2**31, "")), "2 GiB a node"),
         (interval(Number(2**30, "bytes", 2**29, 2**31, "")), "0.5-2"),
     ],
 )
@@ -200,6 +202,11 @@ def test_costs_are_shown_with_their_share_of_the_whole(plan: Plan) -> None:
         ("pods", "467", "7.61 %"),
         ("all", "6,140 (4,910-7,990)", ""),
     ]
+
+
+def test_visits_of_one_station_are_one_stage_of_the_budget(plan: Plan) -> None:
+    # of a p95 of 55 ms: pod 5.5 + 4.583 ms, of it waiting 2.75 + 2.2 ms; the longer visit has a p95 of 13.75 ms
+    assert ("hit", "pod", "2", "10.1 ms", "4.95 ms", "13.8 ms") in tables.budget(plan.states[0]).rows
 
 
 def test_an_unstable_state_has_no_numbers(plan: Plan) -> None:
