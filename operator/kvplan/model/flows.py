@@ -5,12 +5,15 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from kvplan.model.queues import departures, merged, scv_of, split
+import numpy as np
+
+from kvplan.laws import Floats
+from kvplan.model.queues import carried
 from kvplan.model.visits import Traffic
 from kvplan.system import Class, System, Visit
 
 _OUTSIDE = ""
-_ROUNDS = 12
+_SEEN = 0.15  # of its memory: the time over which a queue sees how uneven its arrivals are; fitted to simulations
 
 
 @dataclass(frozen=True)
@@ -43,32 +46,59 @@ def _rate(system: System, each: Class, extras: Extras) -> float:
 
 
 def _evenness(system: System, extras: Extras, known: Mapping[str, Traffic]) -> dict[str, float]:
-    """SCV of the arrivals at each station's pools, by repeated substitution: as many rounds as the path has stations,
-    some more if it returns to one."""
-    edges = _edges(system, extras, known)
-    leaving_rate = {name: each.rate * each.station.pools for name, each in known.items()}
-    leaving_rate[_OUTSIDE] = sum(_rate(system, each, extras) for each in system.classes)
-    services = {name: scv_of(each.laws) for name, each in known.items()}
-    arriving = dict.fromkeys(known, 1.0)
-    for _ in range(_ROUNDS):
-        leaving = {_OUTSIDE: system.scv} | {
-            name: departures(min(each.utilisation, 1.0), each.station.servers, arriving[name], services[name])
-            for name, each in known.items()
-        }
-        before, arriving = arriving, {}
-        for name, each in known.items():
-            streams, pools = [], each.station.pools
-            for source, rate in edges[name].items():
-                sources = known[source].station.pools if source else 1
-                kept = rate / (leaving_rate[source] * pools)
-                streams.append((rate / (pools * sources), split(leaving[source], kept), sources))
-            hedges = each.rate - sum(edges[name].values()) / pools
-            if hedges > 1e-9 * each.rate:
-                streams.append((hedges, 1.0, 1))
-            arriving[name] = merged(streams, min(each.utilisation, 1.0))
-        if all(abs(arriving[name] - before[name]) < 1e-4 for name in known):
-            break
-    return arriving
+    """SCV of the arrivals at each station's pools.
+
+    Each station sees the streams over a time of its own, a part of its `memory`. Over a short one, a stream that leaves
+    a queue is as uneven as the times between single departures (Whitt 1983, eq. 39), over a long one as the stream that
+    went in (`carried`). All of it is linear in the excess over 1, a Poisson stream's.
+    """
+    if not known:
+        return {}
+    streams = _streams(system, extras, known)
+    loads = np.array([min(each.utilisation, 1.0) for each in known.values()])
+    servers = np.array([each.station.servers for each in known.values()])
+    services = np.array([each.service_scv for each in known.values()])
+    means = np.array([each.service for each in known.values()])
+    memories = (1 + services) * means / (servers * np.maximum(1 - loads, 1e-6) ** 2)
+    made = loads**2 * (np.maximum(services, 0.2) - 1) / np.sqrt(servers)
+    found = {}
+    for at, name in enumerate(known):
+        through = carried(_SEEN * loads[at] * memories[at] / memories)
+        kept = through + (1 - through) * (1 - loads**2)
+        inside = np.eye(len(known)) - streams.inside * kept
+        excess = np.linalg.solve(inside, streams.outside + streams.inside @ ((1 - through) * made))
+        found[name] = 1 + float(excess[at])
+    return found
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """What of a stream's excess over a Poisson stream's SCV arrives at a pool of a station: after it was split, and
+    evened out by the others (Whitt 1983, eq. 24, 29, 33, 36)."""
+
+    inside: Floats  # [to station, from station]
+    outside: Floats  # [to station]
+
+
+def _streams(system: System, extras: Extras, known: Mapping[str, Traffic]) -> _Streams:
+    edges, places = _edges(system, extras, known), {name: at for at, name in enumerate(known)}
+    inside, outside = np.zeros((len(known), len(known))), np.zeros(len(known))
+    for name, each in known.items():
+        whole, pools, alike = each.rate * each.station.pools, each.station.pools, 0.0
+        for source, rate in edges[name].items():
+            part = rate / whole
+            if source:
+                origin = known[source]
+                alike += part**2 / origin.station.pools
+                inside[places[name], places[source]] = part * rate / (origin.rate * origin.station.pools * pools)
+            else:
+                alike += part**2
+                total = sum(_rate(system, one, extras) for one in system.classes)
+                outside[places[name]] = part * rate / (total * pools) * (system.scv - 1)
+        evened = 1 / (1 + 4 * (1 - min(each.utilisation, 1.0)) ** 2 * (1 / alike - 1))
+        inside[places[name]] *= evened
+        outside[places[name]] *= evened
+    return _Streams(inside, outside)
 
 
 def _edges(system: System, extras: Extras, known: Mapping[str, Traffic]) -> dict[str, dict[str, float]]:

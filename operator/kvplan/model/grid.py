@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from kvplan.laws import Floats, Law
 
-FINE = 2**15  # nodes: to evaluate one system
-COARSE = 2**11  # nodes: to evaluate hundreds of sampled ones
+FINE = 2**14  # nodes: to evaluate one system
+COARSE = 2**10  # nodes: to evaluate hundreds of sampled ones
 _DAMPING = 14.0
 _NEVER = 1e-12  # a share of times that may be forgotten
 
@@ -147,29 +147,22 @@ class Mass:
 
 
 def of_law(law: Law, grid: Grid) -> Mass:
-    borders = _cells(law, grid)
-    share = law.cdf(borders)
-    return Mass(grid, law.mean, values=_on_nodes(grid, share, law.moment_below(borders, 1)))
+    share, first, _ = law.moments_below(_cells(law, grid))
+    return Mass(grid, law.mean, values=_on_nodes(grid, share, first))
 
 
 def remaining(laws: Sequence[tuple[float, Law]], grid: Grid) -> Mass:
     """What is left of a service that is under way at a random moment: the equilibrium law of a mixture of
-    (weight, law), with density (1 - F) / mean. All 0 if the services are."""
+    (weight, law) of mean above 0, with density (1 - F) / mean."""
     whole = sum(weight * law.mean for weight, law in laws)
     values = np.zeros(grid.size)
-    second = 0.0
     for weight, law in laws:
-        if weight * law.mean == 0:
-            continue
         borders = _cells(law, grid)
-        longer = 1 - law.cdf(borders)
-        share = law.moment_below(borders, 1) + borders * longer
-        first = (law.moment_below(borders, 2) + borders**2 * longer) / 2
-        values += _on_nodes(grid, share * (weight / whole), first * (weight / whole))
-        second += weight * law.mean**2 * (1 + law.scv)
-    if not whole:
-        values[0] = 1.0
-    return Mass(grid, second / (2 * whole) if whole else 0.0, values=values)
+        share, first, second = law.moments_below(borders)
+        longer = borders * (1 - share)
+        values += (weight / whole) * _on_nodes(grid, first + longer, (second + borders * longer) / 2)
+    twice = sum(weight * law.mean**2 * (1 + law.scv) for weight, law in laws)
+    return Mass(grid, twice / (2 * whole), values=values)
 
 
 def mixture(parts: Iterable[tuple[float, Mass]]) -> Mass:
@@ -200,8 +193,8 @@ def _cells(law: Law, grid: Grid) -> Floats:
 
 def _on_nodes(grid: Grid, share: Floats, first: Floats) -> Floats:
     """From P(X <= node) and E[X, X <= node]: the probability of each cell shared among its two nodes, mean kept."""
-    inside = np.diff(share)
-    right = np.diff(first) / grid.step - np.arange(inside.size) * inside
+    inside = share[1:] - share[:-1]
+    right = (first[1:] - first[:-1]) / grid.step - np.arange(inside.size) * inside
     values = np.zeros(grid.size + 1)
     values[: inside.size] = inside - right
     values[1 : inside.size + 1] += right

@@ -11,7 +11,7 @@ from kvplan.model.flows import Extras, traffics
 from kvplan.model.grid import COARSE, FINE, Mass, covering, in_a_row, mixture
 from kvplan.model.path import Path
 from kvplan.model.prediction import ClassPrediction, Latency, Part, Prediction, StationLoad
-from kvplan.model.queues import markov_wait, mean_wait, scv_of, waiting_share
+from kvplan.model.queues import markov_wait, mean_wait, waiting_share
 from kvplan.model.settle import settled
 from kvplan.model.visits import Traffic
 from kvplan.system import Balancing, Class, System, Visit
@@ -19,6 +19,7 @@ from kvplan.system import Balancing, Class, System, Visit
 _LOADED = 0.3  # from here on a station's law of service matters
 _MOST_CV = 1.5
 _MOST_LOAD = 0.95
+_SHORTEST = 1e-9  # seconds that a grid spans
 
 
 def predict(
@@ -83,15 +84,18 @@ def _mixed(parts: Sequence[tuple[float, _End]]) -> _End:
 
 
 def _walked(system: System, share: float, resolution: int) -> tuple[Path, list[_End]]:
-    """On a grid that ends a little behind the highest percentile of the slowest class."""
-    reach = _guess(system)
+    """On a grid that ends behind the highest percentile of the slowest class, not far behind."""
+    system.check_stable()
+    plain = traffics(system, Extras())
+    reach = _guess(system, plain)
     while True:
-        path = Path(settled(system, covering(reach, COARSE)), covering(reach, resolution), {})
+        found = settled(system, plain, covering(reach, COARSE))
+        path = Path(found, covering(reach, resolution), {})
         ends = [_end(system, path.one_try(each)) for each in system.classes]
         needed = max(end.mass.quantile(share) for end in ends)
-        if needed <= reach <= max(4 * needed, 1e-9):
+        if needed <= reach <= max(6 * needed, _SHORTEST):
             return path, ends
-        reach = max(1.5 * needed, 1e-9)
+        reach = max(2 * needed, _SHORTEST)
 
 
 def _end(system: System, one_try: Mass) -> _End:
@@ -100,11 +104,10 @@ def _end(system: System, one_try: Mass) -> _End:
     return _End(*one_try.tried_again(system.timeout, system.retries))
 
 
-def _guess(system: System) -> float:
-    """Mean and 9 deviations of the slowest class: behind the 99.9th percentile of exponential tails."""
-    system.check_stable()
-    waits = {name: _wait_moments(each) for name, each in traffics(system, Extras()).items()}
-    reach = 1e-9
+def _guess(system: System, found: Mapping[str, Traffic]) -> float:
+    """Mean and 14 deviations of the slowest class."""
+    waits = {name: _wait_moments(each) for name, each in found.items()}
+    reach = _SHORTEST
     for each in system.classes:
         mean = variance = 0.0
         for step in each.steps:
@@ -112,15 +115,14 @@ def _guess(system: System) -> float:
             if isinstance(step, Visit):
                 wait, spread = waits.get(step.station, (0.0, 0.0))
                 mean, variance = mean + step.hop.mean + wait, variance + step.hop.mean**2 * step.hop.scv + spread
-        reach = max(reach, mean + 9 * math.sqrt(variance))
+        reach = max(reach, mean + 14 * math.sqrt(variance))
     return reach
 
 
 def _wait_moments(traffic: Traffic) -> tuple[float, float]:
     """Mean and variance, as if waits that are not 0 were exponential."""
-    service, spread = sum(weight * law.mean for weight, law in traffic.laws), scv_of(traffic.laws)
-    at = (traffic.utilisation, traffic.station.servers, traffic.scv, spread)
-    mean = mean_wait(*at) * service
+    at = (traffic.utilisation, traffic.station.servers, traffic.scv, traffic.service_scv)
+    mean = mean_wait(*at) * traffic.service
     return mean, mean**2 * (2 / waiting_share(*at) - 1)
 
 
@@ -142,14 +144,10 @@ def _stations(system: System, path: Path) -> tuple[StationLoad, ...]:
         if not known:
             found.append(StationLoad(station.name, 0.0, 0.0, 0.0, math.inf))
             continue
-        erlang = markov_wait(known.utilisation, station.servers, _service(known))
+        erlang = markov_wait(known.utilisation, station.servers, known.service)
         limit = system.rate / known.utilisation
         found.append(StationLoad(station.name, known.utilisation, path.wait(station.name).mean, erlang, limit))
     return tuple(sorted(found, key=lambda each: each.saturates_at))
-
-
-def _service(traffic: Traffic) -> float:
-    return sum(weight * law.mean for weight, law in traffic.laws)
 
 
 def _markov_p95(system: System, path: Path) -> float:
@@ -159,7 +157,7 @@ def _markov_p95(system: System, path: Path) -> float:
             each,
             station=replace(each.station, balancing=Balancing.RANDOM),
             scv=1.0,
-            laws=((1.0, Gamma(_service(each), 1.0)),),
+            laws=((1.0, Gamma(each.service, 1.0)),),
         )
         for name, each in path.traffics.items()
     }
@@ -191,7 +189,7 @@ def _beyond(system: System, found: Mapping[str, Traffic]) -> str | None:
     reasons += [
         f"the service times at {name} have a CV of {math.sqrt(scv):.2f}, above {_MOST_CV}"
         for name, each in found.items()
-        if each.utilisation > _LOADED and (scv := scv_of(each.laws)) > _MOST_CV**2 * (1 + 1e-9)
+        if each.utilisation > _LOADED and (scv := each.service_scv) > _MOST_CV**2 * (1 + 1e-9)
     ]
     if system.scv > _MOST_CV**2:
         reasons.append(f"the times between arrivals have a CV of {math.sqrt(system.scv):.2f}, above {_MOST_CV}")

@@ -15,12 +15,10 @@ _ROUNDS = 300
 _CLOSE = 1e-4  # of tries, or copies, a request
 
 
-def settled(system: System, grid: Grid) -> Mapping[str, Traffic]:
-    """Station -> its traffic. Raises UnstableError for a station that cannot do its work, AmplifiedError if that is so
-    only because of retries or hedges, or if they find no end."""
-    system.check_stable()
+def settled(system: System, found: Mapping[str, Traffic], grid: Grid) -> Mapping[str, Traffic]:
+    """Station -> its traffic, from the traffic `found` without retries and hedges. Raises AmplifiedError if a station
+    cannot do the work that they make, or if they find no end."""
     extras, laws = Extras(), dict[Law, Mass]()
-    found = traffics(system, extras)
     for _ in range(_ROUNDS):
         before, extras = extras, _extras(system, Path(found, grid, laws))
         if _is_close(before, extras):

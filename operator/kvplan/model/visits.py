@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from kvplan.laws import Law
 from kvplan.model.grid import Grid, Mass, in_a_row
+from kvplan.model.queues import scv_of
 from kvplan.model.queues import wait as queue_wait
 from kvplan.system import Station
 
@@ -18,6 +20,15 @@ class Traffic:
     utilisation: float  # of each server
     scv: float  # of the times between arrivals at a pool, balanced at random
     laws: tuple[tuple[float, Law], ...]  # (share of the visits, law of the service); shares sum to 1
+
+    @cached_property
+    def service(self) -> float:
+        """Mean of a service (s)."""
+        return sum(weight * law.mean for weight, law in self.laws)
+
+    @cached_property
+    def service_scv(self) -> float:
+        return scv_of(self.laws)
 
 
 def wait(traffic: Traffic, grid: Grid) -> Mass:

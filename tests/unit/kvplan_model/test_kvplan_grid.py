@@ -90,10 +90,6 @@ def test_long_services_are_met_under_way_more_often() -> None:
     assert mean_on(left) == pytest.approx(left.mean, rel=1e-4)
 
 
-def test_services_of_no_time_leave_nothing() -> None:
-    assert remaining([(1.0, Deterministic(0.0))], covering(0.02, 64)).within(0.0) == 1.0
-
-
 @given(
     weights=st.lists(st.floats(0.01, 1), min_size=2, max_size=4),
     means=st.lists(st.floats(1e-5, 0.01), min_size=4, max_size=4),
