@@ -22,6 +22,7 @@ FINE = 2**14  # nodes: to evaluate one system
 COARSE = 2**10  # nodes: to evaluate hundreds of sampled ones
 _DAMPING = 14.0
 _NEVER = 1e-12  # a share of times that may be forgotten
+_FAINT = 1e-9  # a share that rounding may blur
 
 Complex = NDArray[np.complex128]
 
@@ -112,7 +113,7 @@ class Mass:
         after `timeout` seconds and tried again, independently, up to `retries` times."""
         late = self.tail(timeout)
         never = late ** (retries + 1)
-        if never > 1 - _NEVER:
+        if never > 1 - _FAINT:
             return self, 1.0
         number = np.minimum(np.floor(self.grid.borders / timeout), retries + 1)
         in_this = np.interp(self.grid.borders - number * timeout, self.grid.borders, 1 - self.cumulated, left=1.0)
@@ -132,9 +133,9 @@ class Mass:
 
     def quantile(self, share: float) -> float:
         """The time within which `share` of all are, 0 <= share < 1."""
-        beyond, decay = self._end
-        if share > 1 - beyond:
-            return float(self.grid.borders[-1]) + decay * math.log(beyond / (1 - share))
+        if share > self.cumulated[-1]:
+            beyond, decay = self._end
+            return float(self.grid.borders[-1]) + (decay * math.log(beyond / (1 - share)) if beyond else 0.0)
         place = int(np.searchsorted(self.cumulated, share))
         low = float(self.cumulated[place - 1]) if place else 0.0
         high = float(self.cumulated[place])
@@ -211,7 +212,7 @@ def _of_tail(grid: Grid, tail: Floats) -> Mass:
 
 def _end_of(grid: Grid, tail: Floats) -> tuple[float, float]:
     last, before = float(tail[-1]), float(tail[-1 - grid.size // 8])
-    if last < 1e-9 or before <= last:
+    if last < _FAINT or before <= last:
         return 0.0, grid.step
     return last, grid.step * (grid.size // 8) / math.log(before / last)
 

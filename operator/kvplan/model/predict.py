@@ -16,7 +16,7 @@ from kvplan.model.settle import settled
 from kvplan.model.visits import Traffic
 from kvplan.system import Balancing, Class, System, Visit
 
-_LOADED = 0.3  # from here on a station's law of service matters
+_LOADED = 0.2  # from here on a station's law of service matters
 _MOST_CV = 1.5
 _MOST_LOAD = 0.95
 _SHORTEST = 1e-9  # seconds that a grid spans
@@ -30,20 +30,21 @@ def predict(
     resolution: int = FINE,
 ) -> Prediction:
     """The latency of each class and of all that are counted, and what limits the rate. `percentiles` in (0, 100),
-    `thresholds` in seconds; `resolution` is FINE, or COARSE, which is fast, good to about 1 % of a p95, and leaves out
-    the p95 by M/M/c.
+    `thresholds` in seconds; `resolution` is FINE, or COARSE, which is fast and leaves out the p95 of M/M/c.
 
     A client that gives up lies above every percentile that it may, and is not in the mean. Raises UnstableError for a
     station that cannot do its work; its subclass AmplifiedError if that is so only because of retries or hedges.
     """
     if not percentiles or not all(0 < each < 100 for each in percentiles):
         raise InputError(f"percentiles {list(percentiles)}; expected one or more, between 0 and 100")
+    if not any(each.counted and each.share for each in system.classes):
+        raise InputError("no class of the system is counted; expected one with a share above 0")
     path, ends = _walked(system, max(percentiles) / 100, resolution)
     whole = _mixed([(each.share, end) for each, end in zip(system.classes, ends, strict=True) if each.counted])
     everything = _mixed([(each.share, end) for each, end in zip(system.classes, ends, strict=True)])
-    closed = {"requests in the system, by Little": system.rate * everything.mass.mean}
+    closed = {"number in the system (Little)": system.rate * everything.mass.mean}
     if resolution > COARSE:
-        closed["p95 by M/M/c"] = _markov_p95(system, path)
+        closed["p95 of independent M/M/c"] = _markov_p95(system, path)
     return Prediction(
         rate=system.rate,
         latency=whole.latency(percentiles, thresholds),
@@ -123,7 +124,7 @@ def _wait_moments(traffic: Traffic) -> tuple[float, float]:
     """Mean and variance, as if waits that are not 0 were exponential."""
     at = (traffic.utilisation, traffic.station.servers, traffic.scv, traffic.service_scv)
     mean = mean_wait(*at) * traffic.service
-    return mean, mean**2 * (2 / waiting_share(*at) - 1)
+    return mean, mean**2 * (2 / waiting_share(*at) - 1) if mean else 0.0
 
 
 def _parts(path: Path, each: Class) -> Iterator[Part]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from kvplan.laws import Floats, Gamma, Law
+from kvplan.laws import NOTHING, Floats, Gamma, Law
 from kvplan.model.grid import Grid, Mass, of_law, remaining
 
 
@@ -36,12 +36,14 @@ def wait(load: float, servers: int, arrivals: float, laws: Sequence[tuple[float,
     """
     mean = sum(weight * law.mean for weight, law in laws)
     services = scv_of(laws)
-    waits = waiting_share(load, servers, arrivals, services)
     average = mean_wait(load, servers, arrivals, services) * mean
+    if not average:
+        return of_law(NOTHING, grid)
+    waits = waiting_share(load, servers, arrivals, services)
     again = _again(load, arrivals, services)
     kept = weight_of_law(load, servers) if services > 1 else 1.0
     whole = mean * (1 + kept * (services - 1) / 2)
-    stretch = average / waits * (1 - again) / whole if waits else 1.0
+    stretch = average / waits * (1 - again) / whole
     part = remaining([(weight, law.scaled(stretch)) for weight, law in laws], grid).transform
     if kept < 1:
         part = kept * part + (1 - kept) * of_law(Gamma(mean * stretch, 1.0), grid).transform
@@ -64,41 +66,40 @@ def scv_of(laws: Sequence[tuple[float, Law]]) -> float:
 
 def mean_wait(load: float, servers: int, arrivals: float, services: float) -> float:
     """Of GI/G/m, in mean services. One server: Krämer, Langenbach-Belz 1976, exact for Poisson arrivals; more: Whitt
-    1993, "Approximations for the GI/G/m queue", eq. 2.24-2.25."""
-    if not load:
-        return 0.0
+    1993, "Approximations for the GI/G/m queue", sec. 2, with `weight_of_law` for CVs above 1."""
     half = (arrivals + services) / 2
+    if not half:
+        return 0.0
     if servers > 1:
         if services > 1:
             half = (arrivals + 1 + weight_of_law(load, servers) * (services - 1)) / 2
         return _correction(load, servers, arrivals, min(services, 1.0)) * half * markov_wait(load, servers, 1.0)
-    less = math.exp(-(1 - load) * (1 - arrivals) ** 2 / (3 * load * half)) if arrivals < 1 else 1.0
-    return less * half * load / (1 - load)
+    bend = (1 - arrivals) ** 2 / (3 * load * half) if arrivals < 1 else (arrivals - 1) / (arrivals + 4 * services)
+    return math.exp(-(1 - load) * bend) * half * load / (1 - load)
 
 
 def waiting_share(load: float, servers: int, arrivals: float, services: float) -> float:
-    """Probability that an arrival waits, in GI/G/m. One server: `_again`; more: Whitt 1993, eq. 3.5-3.10; Erlang C for
+    """Probability that an arrival waits, in GI/G/m. One server: `_again`; more: Whitt 1993, sec. 3; Erlang C for
     Poisson arrivals."""
     if servers == 1:
         return _again(load, arrivals, services)
-    room = (1 - load) * math.sqrt(servers)
-    known = erlang_c(load, servers) / _above(room)
-    heavy = min(1.0, known * _above((1 + services) * room / (arrivals + services)))
-    light = min(1.0, known * _above(2 * room / (1 + arrivals)))
+    known, room = erlang_c(load, servers), (1 - load) * math.sqrt(servers)
+    heavy = min(1.0, known * _tails((1 + services) * room / (arrivals + services), room))
+    light = min(1.0, known * _tails(2 * room / (1 + arrivals), room))
     share = load**2 * heavy + (1 - load**2) * light
-    if servers < 7 or arrivals >= 1 or not load:
+    if servers < 7 or arrivals >= 1:
         return share
     spread = (arrivals + services) / (1 + services)
     gap = (servers - servers * load - 0.5) / math.sqrt(servers * load * spread)
-    many = arrivals * share + (1 - arrivals) * _above(gap)
+    many = arrivals * share + (1 - arrivals) * float(special.ndtr(-gap))
     part = min(1.0, max(0.0, 2 * (1 - arrivals) * (gap - 0.5))) if gap < 1 else 1.0
     return part * many + (1 - part) * share
 
 
 def carried(times: Floats) -> Floats:
     """How much of a stream's unevenness over `times`, in memories of a queue that it goes through, comes out again: all
-    of it over long ones (Whitt, You 2018, "Heavy-traffic limit of the GI/GI/1 stationary departure process and its
-    variance function", eq. 4.6)."""
+    of it over long ones. 1 - (1 - c(t)) / (2 t), c being the autocorrelation of a reflected Brownian motion (Whitt, You
+    2018, "Heavy-traffic limit of the GI/GI/1 stationary departure process and its variance function")."""
     t = np.clip(times, 1e-6, 1e6)
     root = np.sqrt(t)
     inner = (t**2 + 2 * t - 1) * (2 * special.ndtr(root) - 1) - t**2
@@ -117,7 +118,7 @@ def _again(load: float, arrivals: float, services: float) -> float:
 
 
 def _correction(load: float, servers: int, arrivals: float, services: float) -> float:
-    """Whitt 1993, eq. 2.14-2.25: his phi."""
+    """Whitt 1993, sec. 2: his phi."""
     gamma = min(0.24, (1 - load) * (servers - 1) * (math.sqrt(4 + 5 * servers) - 2) / (16 * servers * load))
     fixed_service = 1 + gamma
     fixed_arrivals = (1 - 4 * gamma) * math.exp(-2 * (1 - load) / (3 * load))
@@ -129,6 +130,6 @@ def _correction(load: float, servers: int, arrivals: float, services: float) -> 
     return ((services - arrivals) * fixed_arrivals + (services + 3 * arrivals) * even) / (4 * half)
 
 
-def _above(x: float) -> float:
-    """P(a standard normal variable is above x)."""
-    return float(special.ndtr(-x))
+def _tails(high: float, low: float) -> float:
+    """P(a standard normal variable is above `high`) over P(it is above `low`)."""
+    return math.exp(float(special.log_ndtr(-high)) - float(special.log_ndtr(-low)))
