@@ -19,3 +19,8 @@ def compiled(function: Function) -> Function:
         return njit(cache=True)(function)  # type: ignore[no-any-return]
     except RuntimeError:
         return njit(function)  # type: ignore[no-any-return]
+
+
+def inner(function: Function) -> Function:
+    """Compiled as a part of the compiled functions that call it, and kept with them."""
+    return njit(function)  # type: ignore[no-any-return]

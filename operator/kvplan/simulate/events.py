@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvplan.laws import Floats
-from kvplan.simulate.compiled import compiled
+from kvplan.simulate.compiled import compiled, inner
 
 Ints = NDArray[np.int64]
 
@@ -61,7 +61,7 @@ _KIND = 1 << 48  # an event is its kind times this, plus the address of what it 
 @compiled
 def advance(cells: Ints, reals: Floats) -> None:
     """Plays until every request is decided, or draws or room run low."""
-    while cells[UNDECIDED] > 0 and cells[DRY] == 0 and has_room(cells):
+    while cells[UNDECIDED] > 0 and cells[DRY] == 0 and _has_room(cells):
         if cells[EVENTS] == 0 or reals[ARRIVAL] < reals[cells[HEAP]]:
             _arrive(cells, reals)
             continue
@@ -82,14 +82,14 @@ def advance(cells: Ints, reals: Floats) -> None:
             _time_out(cells, reals, now, what)
 
 
-@compiled
-def has_room(cells: Ints) -> bool:
+@inner
+def _has_room(cells: Ints) -> bool:
     """For one more event: a new try and all its jobs, and what they push."""
     fits = cells[FRESH] + cells[TRY_SIZE] + cells[ROOM] * JOB <= cells[END]
     return bool(fits and cells[EVENTS] + cells[ROOM] <= cells[HEAP_ROOM])
 
 
-@compiled
+@inner
 def _arrive(cells: Ints, reals: Floats) -> None:
     now, request, each, share = reals[ARRIVAL], cells[NEXT], cells[CLASSES], _draw(cells, reals, cells[UNIFORM])
     cells[NEXT] += REQUEST
@@ -109,7 +109,7 @@ def _arrive(cells: Ints, reals: Floats) -> None:
     _start(cells, reals, now, request)
 
 
-@compiled
+@inner
 def _start(cells: Ints, reals: Floats, now: float, request: int) -> None:
     """One more try."""
     cells[request + TRIED] += 1
@@ -127,7 +127,7 @@ def _start(cells: Ints, reals: Floats, now: float, request: int) -> None:
     _proceed(cells, reals, now, attempt)
 
 
-@compiled
+@inner
 def _time_out(cells: Ints, reals: Floats, now: float, request: int) -> None:
     if cells[request + TRIED] == 0 or reals[request + DEADLINE] != now:
         return
@@ -137,14 +137,14 @@ def _time_out(cells: Ints, reals: Floats, now: float, request: int) -> None:
         _decide(cells, reals, request, np.inf)
 
 
-@compiled
+@inner
 def _decide(cells: Ints, reals: Floats, request: int, latency: float) -> None:
     reals[request + LATENCY] = latency
     cells[request + TRIED] = 0
     cells[UNDECIDED] -= 1
 
 
-@compiled
+@inner
 def _proceed(cells: Ints, reals: Floats, now: float, attempt: int) -> None:
     """Begins the next step that takes time, or ends."""
     step = cells[attempt + NOW_AT]
@@ -164,7 +164,7 @@ def _proceed(cells: Ints, reals: Floats, now: float, attempt: int) -> None:
     _let_go(cells, attempt)
 
 
-@compiled
+@inner
 def _visit(cells: Ints, reals: Floats, now: float, attempt: int, step: int) -> None:
     cells[VISITS] += 1
     cells[attempt + VISITING] = cells[VISITS]
@@ -185,7 +185,7 @@ def _visit(cells: Ints, reals: Floats, now: float, attempt: int, step: int) -> N
             _send(cells, reals, now, job)
 
 
-@compiled
+@inner
 def _hedge(cells: Ints, reals: Floats, now: float, job: int) -> None:
     if cells[cells[job + OF_TRY] + VISITING] == cells[job + OF_VISIT]:
         _send(cells, reals, now, job)
@@ -193,7 +193,7 @@ def _hedge(cells: Ints, reals: Floats, now: float, job: int) -> None:
         _end_job(cells, job)
 
 
-@compiled
+@inner
 def _send(cells: Ints, reals: Floats, now: float, job: int) -> None:
     step = cells[job + OF_STEP]
     cells[job + IN_POOL] = _pool(cells, reals, cells[job + OF_TRY], cells[step + AT], cells[job + COPY])
@@ -207,7 +207,7 @@ def _send(cells: Ints, reals: Floats, now: float, job: int) -> None:
         _enter(cells, reals, now, job)
 
 
-@compiled
+@inner
 def _enter(cells: Ints, reals: Floats, now: float, job: int) -> None:
     """The job has come to its pool."""
     pool, flag = cells[job + IN_POOL], _flag(cells, job)
@@ -226,7 +226,7 @@ def _enter(cells: Ints, reals: Floats, now: float, job: int) -> None:
     cells[pool + TAIL] = job
 
 
-@compiled
+@inner
 def _begin_service(cells: Ints, reals: Floats, now: float, job: int) -> None:
     step, lasts = cells[job + OF_STEP], reals[job + LASTS]
     if cells[COUNTING]:
@@ -241,7 +241,7 @@ def _begin_service(cells: Ints, reals: Floats, now: float, job: int) -> None:
     _push(cells, reals, now + lasts, SERVED, job)
 
 
-@compiled
+@inner
 def _end_service(cells: Ints, reals: Floats, now: float, job: int) -> None:
     pool, flag = cells[job + IN_POOL], _flag(cells, job)
     if cells[flag] and cells[cells[job + OF_STEP] + LATER] <= cells[job + COPY]:
@@ -259,7 +259,7 @@ def _end_service(cells: Ints, reals: Floats, now: float, job: int) -> None:
         _answer(cells, reals, now, job)
 
 
-@compiled
+@inner
 def _answer(cells: Ints, reals: Floats, now: float, job: int) -> None:
     attempt = cells[job + OF_TRY]
     if cells[attempt + VISITING] == cells[job + OF_VISIT]:
@@ -270,14 +270,14 @@ def _answer(cells: Ints, reals: Floats, now: float, job: int) -> None:
     _end_job(cells, job)
 
 
-@compiled
+@inner
 def _end_job(cells: Ints, job: int) -> None:
     cells[job + BEHIND] = cells[IDLE_JOB]
     cells[IDLE_JOB] = job
     _let_go(cells, cells[job + OF_TRY])
 
 
-@compiled
+@inner
 def _let_go(cells: Ints, attempt: int) -> None:
     cells[attempt + HOLDS] -= 1
     if cells[attempt + HOLDS] == 0:
@@ -285,7 +285,7 @@ def _let_go(cells: Ints, attempt: int) -> None:
         cells[IDLE_TRY] = attempt
 
 
-@compiled
+@inner
 def _record(cells: Ints, idle: int, following: int, size: int) -> int:
     """An idle one, or a new one."""
     record = cells[idle]
@@ -297,14 +297,14 @@ def _record(cells: Ints, idle: int, following: int, size: int) -> int:
     return int(record)
 
 
-@compiled
+@inner
 def _flag(cells: Ints, job: int) -> int:
     """Where the job's try says whether it is in flight at the job's pool."""
     station = cells[cells[job + OF_STEP] + AT]
     return int(cells[job + OF_TRY] + cells[station + PLACE] + 2 + 2 * cells[job + COPY])
 
 
-@compiled
+@inner
 def _pool(cells: Ints, reals: Floats, attempt: int, station: int, copy: int) -> int:
     """The pool of the try's copies of that number at a station: that of its earlier visits, or one not yet its own."""
     own = attempt + cells[station + PLACE]
@@ -316,7 +316,7 @@ def _pool(cells: Ints, reals: Floats, attempt: int, station: int, copy: int) -> 
     return int(cells[own + 1 + 2 * copy])
 
 
-@compiled
+@inner
 def _choice(cells: Ints, reals: Floats, station: int, own: int) -> int:
     """A pool that is not among the try's own, by the station's balancing."""
     first, balancing, left = (
@@ -339,7 +339,7 @@ def _choice(cells: Ints, reals: Floats, station: int, own: int) -> int:
     return pool
 
 
-@compiled
+@inner
 def _in_turn(cells: Ints, station: int, own: int, first: int, end: int) -> int:
     pool = cells[station + TURN]
     while _has(cells, own, pool):
@@ -348,7 +348,7 @@ def _in_turn(cells: Ints, station: int, own: int, first: int, end: int) -> int:
     return int(pool)
 
 
-@compiled
+@inner
 def _least_in_flight(cells: Ints, reals: Floats, own: int, first: int, end: int) -> int:
     least, ties, least_pool = 1 << 60, 0, first
     for pool in range(first, end, POOL):
@@ -368,7 +368,7 @@ def _least_in_flight(cells: Ints, reals: Floats, own: int, first: int, end: int)
     return least_pool
 
 
-@compiled
+@inner
 def _other(cells: Ints, own: int, first: int, number: int) -> int:
     """The pool of that number, from 0, among those that are not the try's own."""
     if cells[own] == 0:
@@ -380,7 +380,7 @@ def _other(cells: Ints, own: int, first: int, number: int) -> int:
     return pool
 
 
-@compiled
+@inner
 def _has(cells: Ints, own: int, pool: int) -> bool:
     for number in range(cells[own]):  # noqa: SIM110, machine code
         if cells[own + 1 + 2 * number] == pool:
@@ -388,7 +388,7 @@ def _has(cells: Ints, own: int, pool: int) -> bool:
     return False
 
 
-@compiled
+@inner
 def _draw(cells: Ints, reals: Floats, source: int) -> float:
     drawn = cells[source + DRAWN]
     cells[source + DRAWN] = drawn + 1
@@ -397,7 +397,7 @@ def _draw(cells: Ints, reals: Floats, source: int) -> float:
     return float(reals[source + DRAWS + drawn])
 
 
-@compiled
+@inner
 def _push(cells: Ints, reals: Floats, time: float, kind: int, what: int) -> None:
     heap, event, hole = cells[HEAP], kind * _KIND + what, cells[EVENTS]
     cells[EVENTS] += 1
@@ -411,7 +411,7 @@ def _push(cells: Ints, reals: Floats, time: float, kind: int, what: int) -> None
     reals[heap + 2 * hole], cells[heap + 2 * hole + 1] = time, event
 
 
-@compiled
+@inner
 def _pop(cells: Ints, reals: Floats) -> None:
     """Takes the first event away."""
     cells[EVENTS] -= 1
@@ -429,6 +429,6 @@ def _pop(cells: Ints, reals: Floats) -> None:
     reals[hole], cells[hole + 1] = time, event
 
 
-@compiled
+@inner
 def _is_before(time: float, event: int, other_time: float, other_event: int) -> bool:
     return time < other_time or (time == other_time and event < other_event)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from kvplan.errors import InputError
 from kvplan.laws import Floats
@@ -43,7 +43,7 @@ class Run:
         if not np.isfinite(found).all():
             return float(found.min()), np.inf
         middle = _mean(latencies) if percentile is None else _quantile(latencies, percentile)
-        margin = float(stats.t.ppf(0.975, _BATCHES - 1) * found.std(ddof=1) / _BATCHES**0.5)
+        margin = float(special.stdtrit(_BATCHES - 1, 0.975) * found.std(ddof=1) / _BATCHES**0.5)
         return middle - margin, middle + margin
 
     @property

@@ -23,8 +23,9 @@ def by_events(system: System, requests: int, first: int, random: np.random.Gener
     memory = Memory(system, requests, first)
     memory.reals[e.ARRIVAL] = between(system).draw(random, 1)[0]
     while memory.cells[e.UNDECIDED]:
-        memory.refill(random)
-        if not e.has_room(memory.cells):
+        if memory.cells[e.DRY]:
+            memory.refill(random)
+        else:
             memory.grow()
         e.advance(memory.cells, memory.reals)
     return memory.run(requests - first)
@@ -62,6 +63,7 @@ class Memory:
                 e.FIRST: self._first,
                 e.LAST: self._requests + requests * e.REQUEST,
                 e.UNDECIDED: requests,
+                e.DRY: 1,
                 e.RETRIES: system.retries,
                 e.CLASSES: classes,
                 e.UNIFORM: uniform,
