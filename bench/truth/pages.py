@@ -1,0 +1,102 @@
+"""What was found, as a table for the terminal, as JSON and as a page. Runs are plain dictionaries, as they are kept."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+Run = dict[str, Any]
+_ABOUT = (
+    "Written by `bench/model.py`; not to be edited. A real pod (`kvservice serve`, one event loop) answers reads of "
+    "cached 2 KB values; `kvctl load` sends them, open loop. Load is the rate over what the pod can do."
+)
+PERCENTILES = ("p50", "p95", "p99")
+PREDICTIONS = {
+    "kvplan": "kvplan's prediction from what was measured before the run; the one that the bars are for",
+    "own": "kvplan's prediction with the CPU seconds that the run itself has used",
+    "turns": "not kvplan: the event loop played with its turns and its waking up (`bench/truth/turns.py`)",
+}
+
+
+def load_runs(path: Path) -> list[Run]:
+    runs: list[Run] = json.loads(path.read_text())["runs"] if path.is_file() else []
+    return runs
+
+
+def save(path: Path, runs: Sequence[Run], rules: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps({"rules": list(rules), "runs": list(runs)}, indent=1) + "\n")
+    new.replace(path)
+
+
+def error(run: Run, prediction: str, percentile: str) -> float:
+    """Predicted over measured, less 1."""
+    return float(run["predicted"][prediction][percentile] / run["measured"][percentile] - 1)
+
+
+def verdicts(runs: Sequence[Run], bars: dict[float, float]) -> list[list[str]]:
+    """A row a load: mean |p95 error| of the valid runs, of each prediction, and whether the bar is held."""
+    rows = []
+    for load, bar in bars.items():
+        valid = [run for run in runs if run["load"] == load and not run["void"]]
+        void = sum(run["load"] == load for run in runs) - len(valid)
+        row = [f"{load:g}", str(len(valid)), str(void)]
+        for prediction in PREDICTIONS:
+            errors = [error(run, prediction, "p95") for run in valid]
+            row.append(f"{mean(map(abs, errors)):.1%} (median {median(errors):+.1%})" if errors else "-")
+        held = mean(abs(error(run, "kvplan", "p95")) for run in valid) <= bar if valid else None
+        row.append(f"<= {bar:.0%}: " + {True: "held", False: "NOT HELD", None: "not measured"}[held])
+        rows.append(row)
+    return rows
+
+
+VERDICT_COLUMNS = ("load", "valid", "void", *PREDICTIONS, "bar for kvplan")
+
+
+def line(run: Run) -> str:
+    """A run, for the terminal."""
+    head = f"round {run['round']} load {run['load']:g}"
+    if "measured" not in run:
+        return f"{head}: VOID: {'; '.join(run['void'])}"
+    measured = "/".join(f"{run['measured'][each] * 1000:.1f}" for each in PERCENTILES)
+    errors = "  ".join(f"{name} {error(run, name, 'p95'):+.1%}" for name in PREDICTIONS)
+    void = f"  VOID: {'; '.join(run['void'])}" if run["void"] else ""
+    return f"{head} {run['rate']:.0f}/s busy {run['busy']:.0%}: p50/p95/p99 {measured} ms; p95 error {errors}{void}"
+
+
+def page(runs: Sequence[Run], rules: Sequence[str], bars: dict[float, float]) -> str:
+    """docs/model-measured.md."""
+    shown = [_row(run) for run in runs if "measured" in run]
+    failed = [[str(run["round"]), f"{run['load']:g}", "; ".join(run["void"])] for run in runs if "measured" not in run]
+    runs_columns = ["round", "load", "reads/s", "busy", "sleeps", "CPU µs", *(f"{each} ms" for each in PERCENTILES)]
+    runs_columns += [f"{name} {each}" for name in PREDICTIONS for each in PERCENTILES] + ["void"]
+    parts = [
+        "# The model beside measured runs",
+        _ABOUT,
+        "**Rules of validity, fixed before the runs:**",
+        "\n".join(f"- {rule}" for rule in rules),
+        "**Predictions:**",
+        "\n".join(f"- `{name}`: {meaning}." for name, meaning in PREDICTIONS.items()),
+        "## Mean |p95 error| of the valid runs",
+        _table(VERDICT_COLUMNS, verdicts(runs, bars)),
+        "## All runs\n\nErrors are predicted over measured, less 1.",
+        _table(runs_columns, shown),
+    ]
+    if failed:
+        parts += ["## Runs without a result", _table(["round", "load", "why"], failed)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(run: Run) -> list[str]:
+    cells = [str(run["round"]), f"{run['load']:g}", f"{run['rate']:.0f}", f"{run['busy']:.1%}"]
+    cells += [f"{run['sleeps']:.2f}", f"{run['cost'] * 1e6:.0f}"]
+    cells += [f"{run['measured'][each] * 1000:.2f}" for each in PERCENTILES]
+    cells += [f"{error(run, name, each):+.1%}" for name in PREDICTIONS for each in PERCENTILES]
+    return [*cells, "; ".join(run["void"])]
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in [columns, ["---"] * len(columns), *rows]]
+    return "\n".join(lines)
