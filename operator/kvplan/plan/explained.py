@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from kvplan.plan import sizing
 from kvplan.plan.autoscaling import headroom
@@ -11,12 +11,12 @@ from kvplan.plan.bill import HOURS_A_MONTH
 from kvplan.plan.caching import ENTRY_OVERHEAD, entries_of, entry_bytes
 from kvplan.plan.growth import ROW_OVERHEAD, data_bytes
 from kvplan.plan.inputs import Inputs, Region, mid
-from kvplan.plan.outcome import Bill, Number, State
-from kvplan.plan.outlook import PERCENTILES, Outlook
+from kvplan.plan.outcome import Bill, Number, RegionSize, State
+from kvplan.plan.outlook import PERCENTILES
 from kvplan.plan.quantities import GIB, Traffic, traffic
 from kvplan.plan.search import Choice
 from kvplan.plan.sizing import Need
-from kvplan.plan.states import Kind, hits, situations, system_in
+from kvplan.plan.states import Kind, Situation, hits, situations, system_in
 from kvplan.plan.topology import CACHE, POD, STORE
 from kvplan.plan.worlds import spread
 
@@ -31,7 +31,7 @@ class First:
     worlds: Sequence[Inputs]
     choices: Mapping[str, Choice]  # by region
     states: Sequence[State]
-    outlook: Outlook
+    latencies: Sequence[Mapping[tuple[str, float], float]]  # (region, percentile) -> seconds, in each world
     bill: Bill
     bills: Sequence[Bill]
 
@@ -92,14 +92,18 @@ def _load(first: First, region: Region) -> Named:
     entries = entries_of(size.cache_shards * size.cache_bytes, inputs.workload)
     cache = (
         f"Che: {entries:.4g} entries in {size.cache_shards} x {size.cache_bytes / GIB:.3g} GiB, of "
-        f"{mid(inputs.workload.records):g} records, Zipf {mid(inputs.workload.skew):g}, fresh for {inputs.cache.ttl:g} s"
+        f"{mid(inputs.workload.records):g} records, Zipf {mid(inputs.workload.skew):g}, fresh {inputs.cache.ttl:g} s"
     )
     for kind, situation in situations(inputs, region).items():
         of = "" if kind is Kind.NORMAL else f".{kind.replace(' ', '-')}"
         rate, share = situation.rate, situation.share
         yield f"rate{of}", first.number(rate, "requests/s", f"{peak:g} requests/s x {share:.4g} ({kind})")
-        hit = first.number(lambda world, at=situation: hits(world, size, at), "of reads", f"{cache} ({kind})")  # type: ignore[misc]
+        hit = first.number(partial(_hits, size, situation), "of reads", f"{cache} ({kind})")
         yield f"hit-rate{of}", hit
+
+
+def _hits(size: RegionSize, situation: Situation, world: Inputs) -> float:
+    return hits(world, size, situation)
 
 
 def _sizes(first: First, region: Region) -> Named:
@@ -107,23 +111,26 @@ def _sizes(first: First, region: Region) -> Named:
     size, needs = choice.size, choice.needs
     loads, among = first.loads(inputs, region), first.loads_among[region.name]
 
-    def as_busy(need: Need, station: str) -> Number:
+    def as_busy(need: Need, station: str, unit: str) -> Number:
         """Low and high are what would be as busy in other worlds."""
         counts = [math.ceil(need.count * world[station] / loads[station]) for world in among]
-        return spread(need.count, counts, station, f"{need.formula}; {need.why}")
+        return spread(need.count, counts, unit, f"{need.formula}; {need.why}")
 
     def chosen(value: float, unit: str, formula: str) -> Number:
         return Number(value, unit, value, value, formula)
 
-    pods = as_busy(needs["pods"], POD)
-    yield "pods", pods
+    yield "pods", as_busy(needs["pods"], POD, "pods")
     yield "autoscaling.pods", headroom(needs["pods"].count, inputs.autoscaling)
     yield "cache.shards", chosen(size.cache_shards, "shards", f"{needs['shards'].formula}; {needs['shards'].why}")
     yield "cache.memory", chosen(size.cache_bytes, "bytes a shard", "as given, or what makes the region cheapest")
     nodes = needs["nodes"]
     yield (
         "store.nodes",
-        (as_busy(nodes, STORE) if nodes.why.startswith("load") else chosen(nodes.count, "nodes", nodes.formula)),
+        (
+            as_busy(nodes, STORE, "nodes")
+            if nodes.why.startswith("load")
+            else chosen(nodes.count, "nodes", nodes.formula)
+        ),
     )
     formula = (
         f"{data_bytes(inputs.workload) / GIB:.4g} GiB x {inputs.storage.copies} copies x {sizing.STORED_PER_LIVE:g} x "
@@ -136,7 +143,7 @@ def _latencies(first: First, region: Region) -> Named:
     normal = next(each for each in first.states if (each.name, each.region) == (Kind.NORMAL, region.name))
     for percentile in PERCENTILES:
         value = normal.prediction.latency.quantiles[percentile] if normal.prediction else math.inf
-        values = [latencies[region.name, percentile] for latencies in first.outlook.latencies]
+        values = [seconds[region.name, percentile] for seconds in first.latencies]
         formula = f"of hits, misses and writes at {normal.rate:g} requests/s, {normal.hit_rate:.1%} of the reads hits"
         yield f"p{percentile:g}", spread(value, values, "s", formula)
 
@@ -154,7 +161,7 @@ def _traffic(first: First, region: Region) -> Named:
     yield "egress", a_month(lambda seen: seen.clients_out, "values of reads, and headers, to clients")
     yield (
         "cross-zone",
-        a_month(lambda seen: seen.cross_zone, "values between gateway, pod, cache and store, and copies"),
+        a_month(lambda seen: seen.cross_zone, "values between gateway, pod, cache, store; copies"),
     )
     yield "inter-region", a_month(lambda seen: seen.inter_region, "written values, by store and relay, to each region")
 

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from kvplan.errors import InputError, KvplanError
-from kvplan.model import COARSE, FINE
+from kvplan.errors import InputError
 from kvplan.plan.bill import bill
 from kvplan.plan.explained import First, limits, numbers
 from kvplan.plan.growth import data_bytes, growth, in_month
-from kvplan.plan.inputs import Inputs, Region, mid
+from kvplan.plan.inputs import Inputs, mid
 from kvplan.plan.outcome import Bill, Month, Number, Plan, RegionSize, State
-from kvplan.plan.outlook import Outlook, outlook
+from kvplan.plan.outlook import holds, latencies
 from kvplan.plan.prices import PriceTable, load_prices
 from kvplan.plan.quantities import quantities
 from kvplan.plan.search import Choice, smallest
 from kvplan.plan.sizing import RULES
-from kvplan.plan.states import Kind, hits, latency, situations, state, survives_zone, system_in
+from kvplan.plan.states import Kind, hits, situations, state, survives_zone
 from kvplan.plan.worlds import spread, worlds
 
 NOT_COVERED = (
@@ -38,7 +37,7 @@ def make_plan(inputs: Inputs, *, samples: int = 256, seed: int = 0, today: date 
         for region in inputs.regions
         for situation in situations(inputs, region).values()
     )
-    explained = First(inputs, drawn, first.choices, states, first.outlook, first.bill, first.bills)
+    explained = First(inputs, drawn, first.choices, states, first.latencies, first.bill, first.bills)
     limited = [
         f"{station} in {region}, full at {qps:,.0f} requests/s world-wide" for qps, station, region in limits(explained)
     ]
@@ -78,17 +77,18 @@ class _Sized:
         return [self._billed(world) for world in self.worlds]
 
     @cached_property
-    def outlook(self) -> Outlook:
-        return outlook(self.worlds, self.sizes)
+    def middle(self) -> Mapping[tuple[str, float], float]:
+        """(region, percentile) -> seconds at peak with nothing lost, as are the next."""
+        return latencies(self.inputs, self.sizes)
 
-    def p95(self, region: Region, resolution: int) -> float:
-        """Nothing lost; infinite if unstable."""
-        size, situation = self.sizes[region.name], situations(self.inputs, region)[Kind.NORMAL]
-        try:
-            path = system_in(self.inputs, size, situation, self._hits[region.name])
-            return latency(self.inputs, path, resolution).latency.quantiles[95.0]
-        except KvplanError:
-            return math.inf
+    @cached_property
+    def latencies(self) -> Sequence[Mapping[tuple[str, float], float]]:
+        return [latencies(world, self.sizes) for world in self.worlds]
+
+    @cached_property
+    def holding(self) -> float:
+        """The share of the worlds in which the objectives do."""
+        return sum(holds(world, self.sizes) for world in self.worlds) / len(self.worlds)
 
     @cached_property
     def _hits(self) -> Mapping[str, float]:
@@ -117,7 +117,6 @@ def _sized(inputs: Inputs, number: int, prices: PriceTable, today: date, drawn: 
 def _month(month: _Sized, first: _Sized, last: _Sized) -> Month:
     workload = month.inputs.workload
     requests, data = growth(workload, month.number)
-    at = (month.number - 1) / max(last.number - 1, 1)  # on the way from the first to the last
 
     def grown(of: Callable[[Inputs], float], unit: str, now: float, factor: float) -> Number:
         formula = f"{now:.6g} x {factor:.4g}, the growth of {month.number - 1} months"
@@ -133,31 +132,27 @@ def _month(month: _Sized, first: _Sized, last: _Sized) -> Month:
         sizes=tuple(month.sizes.values()),
         bill=month.bill,
         cost=spread(total, [each.total for each in month.bills], unit, f"the sum of the bill of month {month.number}"),
-        p95={region.name: _p95(month, region, first, last, at) for region in month.inputs.regions},
-        holds=_holds(first, last, at),
+        p95={region.name: _p95(month, region.name, first) for region in month.inputs.regions},
+        holds=_holds(month, first, last),
     )
 
 
-def _p95(month: _Sized, region: Region, first: _Sized, last: _Sized, at: float) -> Number:
-    value = month.p95(region, FINE)
-    if math.isinf(value):
+def _p95(month: _Sized, region: str, first: _Sized) -> Number:
+    """Low and high are as far from it as in the first month: sizes grow with the load."""
+    now, value = first.middle[region, 95.0], month.middle[region, 95.0]
+    if math.isinf(now) or math.isinf(value):
         return Number(value, "s", value, value, "unstable")
-    ends = [_ratio(end, region) for end in (first, last)]
-    low, high = (value * ratios[0] ** (1 - at) * ratios[1] ** at for ratios in zip(*ends, strict=True))
-    return Number(value, "s", low, high, f"at {mid(month.inputs.workload.peak_qps) * region.share:.6g} requests/s")
+    among = [seconds[region, 95.0] * value / now for seconds in first.latencies]
+    return spread(
+        value, among, "s", f"at {mid(month.inputs.workload.peak_qps):.6g} requests/s world-wide, nothing lost"
+    )
 
 
-def _ratio(end: _Sized, region: Region) -> tuple[float, float]:
-    """Low and high of the worlds over the middle."""
-    middle = end.p95(region, COARSE)
-    found = spread(middle, [each[region.name, 95.0] for each in end.outlook.latencies], "s", "")
-    return found.low / middle, found.high / middle
-
-
-def _holds(first: _Sized, last: _Sized, at: float) -> Number:
-    ends = [sum(end.outlook.holds) / len(end.outlook.holds) for end in (first, last)]
-    share = ends[0] * (1 - at) + ends[1] * at
-    between = "" if at in (0, 1) else ", between the first month's and the last's"
+def _holds(month: _Sized, first: _Sized, last: _Sized) -> Number:
+    """Computed for the first month and the last; evenly between."""
+    at = (month.number - 1) / max(last.number - 1, 1)
+    share = first.holding * (1 - at) + last.holding * at
+    between = "" if month is first or month is last else ", between the first month and the last"
     return Number(share, "of worlds", share, share, f"{share:.1%} of {len(first.worlds)} worlds{between}")
 
 
