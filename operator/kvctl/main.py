@@ -18,8 +18,10 @@ from kvctl.dev import app as dev
 from kvctl.errors import KvctlError
 from kvctl.lint import lint
 from kvctl.load.command import load
+from kvctl.plan.command import app as plan
 from kvctl.rollout.command import app as rollout
 from kvdev.errors import KvdevError
+from kvplan.errors import KvplanError
 
 app = typer.Typer(
     name="kvctl",
@@ -52,6 +54,7 @@ app.command()(lint)
 app.command()(crd)
 app.command()(load)
 app.add_typer(rollout, name="rollout")
+app.add_typer(plan, name="plan")
 
 
 def main() -> None:
@@ -71,6 +74,8 @@ def run(arguments: list[str], *, log: Path) -> int:
         return _say(str(error), error.exit_code)
     except KvdevError as error:
         return _say(str(error), 1)
+    except KvplanError as error:
+        return _say(str(error), 2)
     except BrokenPipeError:  # the reader (head, less) has gone: nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

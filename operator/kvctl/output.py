@@ -14,7 +14,21 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class Document(StrEnum):
+    """What can be a report as well."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for programs.")]
+
+DocumentOption = Annotated[
+    Document,
+    typer.Option("--output", "-o", help="table for people, json for programs, markdown or html to pass on."),
+]
 
 
 def print_json(data: Any) -> None:

@@ -10,11 +10,10 @@ from kvplan.plan.states import Kind, missed, situations, system_in
 from kvplan.report.text import percentile, seconds
 from kvplan.simulate import Run, run
 
-REQUESTS = 300_000  # of each state
 SEED = 1
 
 
-def played(plan: Plan, tell: Callable[[str], None], requests: int = REQUESTS) -> Plan:
+def played(plan: Plan, tell: Callable[[str], None], requests: int) -> Plan:
     """The latencies of the states are those of a run of so many requests, and so is what holds. Stages, stations, the
     months and a cold cache, which has no objective, stay computed. `tell` hears of each state that is begun."""
     sizes = {size.region: size for size in plan.months[0].sizes}

@@ -20,7 +20,8 @@ def test_the_version_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 VERBS = ["status", "watch", "promote", "abort", "pause", "resume", "retry"]
-COMMANDS = ["load", *(f"rollout {verb}" for verb in VERBS), "demo"]
+PLANS = ["plan", *(f"plan {verb}" for verb in ("explain", "compare", "mitigations"))]
+COMMANDS = ["load", *(f"rollout {verb}" for verb in VERBS), *PLANS, "demo"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,66 @@
+"""A plan on a terminal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from kvplan.plan.outcome import Number, Plan
+from kvplan.report import tables
+from kvplan.report.summary import asked, facts
+from kvplan.report.tables import Table
+from kvplan.report.text import interval, number
+
+_NO_TERMINAL = 200  # columns: what reads a pipe does its own folding
+
+
+def show(shown: Sequence[Table | str]) -> None:
+    """Tables and lines, one below the other, with a line between tables."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_NO_TERMINAL)
+    for index, each in enumerate(shown):
+        if isinstance(each, str):
+            console.print(Text(each))
+            continue
+        if index:
+            console.print()
+        console.print(Text(each.title, style="bold"))
+        console.print(_rich(each))
+        if each.says:
+            console.print(Text(each.says, style="dim"))
+
+
+def plan(plan: Plan, file: str) -> Iterator[Table | str]:
+    """What `kvctl plan` shows: the short of everything."""
+    yield asked(plan)
+    for fact in facts(plan):
+        yield f"{fact.name}: {fact.value}{f' ({fact.says})' if fact.says else ''}"
+    yield from (tables.sizes(plan), tables.states(plan), tables.costs(plan), tables.months(plan, ranges=False))
+    yield ""
+    yield f"Where a number comes from: kvctl plan explain -f {file}. All of it, with charts: --output html."
+
+
+def names(numbers: Mapping[str, Number]) -> Table:
+    rows = [(name, number(each)) for name, each in numbers.items()]
+    return Table("Numbers", ("name", "value"), tuple(rows))
+
+
+def explained(name: str, each: Number) -> Iterator[str]:
+    yield f"{name}: {number(each)}"
+    yield f"  = {each.formula}"
+    if interval(each):
+        yield "  in brackets: 5 % to 95 % of the sampled worlds"
+
+
+def _rich(table: Table) -> RichTable:
+    rich = RichTable(box=None, pad_edge=False)
+    for index, column in enumerate(table.columns):
+        rich.add_column(column, justify="right" if index in table.right else "left", no_wrap=index not in table.long)
+    for row in table.rows:
+        rich.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    return rich
+
+
+_STYLES = {"NO": "bold red", "unstable": "bold red", "yes": "green"}
