@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from kvplan.laws import NOTHING, Deterministic, Floats, Gamma, Law
+from kvplan.laws import NOTHING, Floats
 from kvplan.simulate import events as e
+from kvplan.simulate.arrivals import between, class_ends
 from kvplan.simulate.findings import Run
 from kvplan.system import Balancing, Class, Pause, Step, System, Visit
 
@@ -29,11 +30,6 @@ def by_events(system: System, requests: int, first: int, random: np.random.Gener
             memory.grow()
         e.advance(memory.cells, memory.reals)
     return memory.run(requests - first)
-
-
-def between(system: System) -> Law:
-    """The law of the times between arrivals."""
-    return Gamma(1 / system.rate, system.scv**0.5) if system.scv else Deterministic(1 / system.rate)
 
 
 class Memory:
@@ -123,12 +119,9 @@ class Memory:
 
     def _add_classes(self) -> int:
         steps = [self._add_steps(each) for each in self._system.classes]
-        shares = np.array([each.share for each in self._system.classes])
-        upto = np.cumsum(shares)
-        upto[np.flatnonzero(shares)[-1] :] = 1.0  # rounding may leave a little to nobody
         rows = [
-            self._record(e.CLASS, {e.FIRST_STEP: begin, e.END_STEP: end}, {e.UPTO: share})
-            for (begin, end), share in zip(steps, upto.tolist(), strict=True)
+            self._record(e.CLASS, {e.FIRST_STEP: begin, e.END_STEP: end}, {e.UPTO: upto})
+            for (begin, end), upto in zip(steps, class_ends(self._system).tolist(), strict=True)
         ]
         return rows[0]
 

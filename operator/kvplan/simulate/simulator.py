@@ -5,6 +5,7 @@ import numpy as np
 from kvplan.errors import InputError
 from kvplan.simulate.findings import Run
 from kvplan.simulate.memory import by_events
+from kvplan.simulate.stages import by_stages, order
 from kvplan.system import System
 
 
@@ -19,4 +20,7 @@ def run(system: System, *, requests: int, seed: int, warmup: float = 0.1) -> Run
     if requests - first < 2:
         raise InputError(f"{requests} requests, {max(first, 0)} of them to warm up; expected 2 or more after these")
     system.check_stable()
-    return by_events(system, requests, first, np.random.default_rng(seed))
+    random, stations = np.random.default_rng(seed), order(system)
+    if stations is None:
+        return by_events(system, requests, first, random)
+    return by_stages(system, stations, requests, first, random)
