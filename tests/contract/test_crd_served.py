@@ -20,6 +20,7 @@ from kvoperator.api.status import (
     Outcome,
     Phase,
     Refusal,
+    RegionLatency,
     RegionStatus,
     Revision,
     RolloutStatus,
@@ -139,6 +140,7 @@ def full_status() -> KVClusterStatus:
         verdicts=[verdict] * 80,
         last_request="id",
     )
+    latency = RegionLatency(qps=1e7, predicted_p95_ms=0.12, observed_p95_ms=60_000, at=NOW)
     ready = Condition(
         type="Ready",
         status=ConditionStatus.TRUE,
@@ -153,7 +155,7 @@ def full_status() -> KVClusterStatus:
         release="kvservice:1.0.0",
         regions_ready="1/1",
         traffic="25%",
-        regions=[RegionStatus(name="eu-west", ready=2, wanted=2, weights={"a1b2c3": 100})],
+        regions=[RegionStatus(name="eu-west", replicas=2, ready=2, wanted=2, weights={"a1b2c3": 100}, latency=latency)],
         rollout=rollout,
         conditions=[ready],
     )

@@ -191,6 +191,28 @@ async def test_a_converged_cluster_costs_no_write(
     assert len(await _writes(control_plane, api, namespace, since=begun)) > 8
 
 
+async def test_auto_follows_the_workload_and_keeps_the_revision(api: Api, kube: Kubernetes, shop: Object) -> None:
+    metadata = {"name": "shop", "namespace": shop["metadata"]["namespace"]}
+    external = {"external": {"contactPoints": {"eu-west": ["db"]}}}
+    auto = shop["spec"] | {"regions": [REGION | {"replicas": "auto"}], "storage": external}
+    key = (metadata["namespace"], "busy")
+
+    async def asked(peak_qps: int) -> Object:
+        wanted = {"apiVersion": KVCLUSTER.api_version, "kind": KVCLUSTER.name, "metadata": metadata | {"name": "busy"}}
+        await api.apply(wanted | {"spec": auto | {"workload": {"peakQPS": peak_qps}}}, manager="kubectl")
+        mirror = await _mirror(kube)
+        assert not (await Reconciler(kube, Silence(), Time(), mirror).reconcile(key)).failed
+        return {
+            one["metadata"]["name"]: one["spec"]["replicas"]
+            for one in mirror.children(key)
+            if one["kind"] == "Deployment"
+        }
+
+    (few,), (many,) = (await asked(100)).items(), (await asked(10_000)).items()
+    assert few[0] == many[0]
+    assert 2 <= few[1] < many[1]
+
+
 async def test_what_a_person_edited_by_hand_is_put_right_and_what_they_added_stays(
     api: Api, kube: Kubernetes, shop: Object, namespace: str
 ) -> None:

@@ -132,9 +132,11 @@ def _shown(sight: Sight, known: RegionLatency | None, now: datetime) -> RegionLa
 
 
 def _have_moved(known: Mapping[str, RegionLatency], fresh: Mapping[str, RegionLatency]) -> bool:
-    """One of the numbers is another by more than a quarter, and what is shown is not of just now."""
+    """A region's first p95; or a number is another by more than a quarter, and what is shown is not of just now."""
     return known.keys() != fresh.keys() or any(
-        new.at >= known[name].at + REWRITE_AFTER and _differ(known[name], new) for name, new in fresh.items()
+        (new.observed_p95_ms is not None and known[name].observed_p95_ms is None)
+        or (new.at >= known[name].at + REWRITE_AFTER and _differ(known[name], new))
+        for name, new in fresh.items()
     )
 
 

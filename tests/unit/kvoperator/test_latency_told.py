@@ -104,6 +104,13 @@ def test_traffic_that_moves_is_rewritten_every_few_minutes_only(agreeing: Story)
     assert agreeing.writes == 6
 
 
+def test_the_first_traffic_is_shown_at_once_and_told_after_another_look(story: Story) -> None:
+    story.looks(2, QUIET)
+    first = story.look(AGREES)
+    assert (first.reason, first.regions["eu-west"].observed_p95_ms) == (Reason.NO_TRAFFIC, 11)
+    assert story.look(AGREES).reason is Reason.AGREES
+
+
 def test_a_flip_shows_the_numbers_that_caused_it(agreeing: Story) -> None:
     agreeing.looks(3, PARTS)
     assert agreeing.status.regions[0].latency == RegionLatency(
