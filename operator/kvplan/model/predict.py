@@ -19,6 +19,8 @@ from kvplan.system import Balancing, Class, System, Visit
 _LOADED = 0.2  # from here on a station's law of service matters
 _MOST_CV = 1.5
 _MOST_LOAD = 0.95
+_RARE = 1e-4  # share of late tries from which on they can tip a system by themselves
+_INDEPENDENT = 16  # queues among which two tries of a request may be taken as independent
 _SHORTEST = 1e-9  # seconds that a grid spans
 
 
@@ -32,7 +34,8 @@ def predict(
     """The latency of each class and of all that are counted, and what limits the rate. `percentiles` in (0, 100),
     `thresholds` in seconds; `resolution` is FINE, or COARSE, which is fast and leaves out the p95 of M/M/c.
 
-    A client that gives up lies above every percentile that it may, and is not in the mean. Raises UnstableError for a
+    A client that gives up lies above every percentile that it may, and is not in the mean; tries are taken as
+    independent. Raises UnstableError for a
     station that cannot do its work; its subclass AmplifiedError if that is so only because of retries or hedges.
     """
     if not percentiles or not all(0 < each < 100 for each in percentiles):
@@ -54,7 +57,7 @@ def predict(
         ),
         stations=_stations(system, path),
         gave_up=whole.never,
-        beyond=_beyond(system, path.traffics),
+        beyond=_beyond(system, path.traffics, whole.never ** (1 / (1 + system.retries))),
         closed_forms=closed,
     )
 
@@ -181,17 +184,27 @@ def _markov_p95(system: System, path: Path) -> float:
     return mixture([(share / sum(share for share, _ in ways), way) for share, way in ways]).quantile(0.95)
 
 
-def _beyond(system: System, found: Mapping[str, Traffic]) -> str | None:
+def _beyond(system: System, found: Mapping[str, Traffic], late: float) -> str | None:
+    """`late`: share of the tries that are given up."""
     reasons = [
         f"{name} has a load of {each.utilisation:.3f}, above {_MOST_LOAD}"
         for name, each in found.items()
-        if each.utilisation > _MOST_LOAD
+        if each.utilisation > _MOST_LOAD * (1 + 1e-9)
     ]
     reasons += [
         f"the service times at {name} have a CV of {math.sqrt(scv):.2f}, above {_MOST_CV}"
         for name, each in found.items()
         if each.utilisation > _LOADED and (scv := each.service_scv) > _MOST_CV**2 * (1 + 1e-9)
     ]
+    if system.retries and late > _RARE:
+        reasons += _of_retries(system, max(found, key=lambda name: found[name].utilisation))
     if system.scv > _MOST_CV**2:
         reasons.append(f"the times between arrivals have a CV of {math.sqrt(system.scv):.2f}, above {_MOST_CV}")
     return f"{'; '.join(reasons)}: use --simulate" if reasons else None
+
+
+def _of_retries(system: System, busiest: str) -> Iterator[str]:
+    if (most := (1 + system.retries) * system.loads()[busiest]) >= 1:
+        yield f"{busiest} would get {most:.2f} times the work it can do if all tries were late, and stay so"
+    if (pools := system.station(busiest).pools) < _INDEPENDENT:
+        yield f"a request's next try meets the same queue again at {busiest}, which has {pools}"
