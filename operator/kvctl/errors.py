@@ -6,6 +6,7 @@ KvctlError                    one line on stderr, exit 1
 │   ├── NotFoundError         the object, or its kind, is not there
 │   └── UnreachableError      no kubeconfig, no answer in time, or no trust
 ├── TargetError               there is nobody to send load to
+├── MeasureError              what was to be measured could not be seen
 └── DemoError                 the demo could not be carried through, or what it showed did not hold
 
 A message says what was seen, what was expected and what to do. `kvctl.main` prints it; nobody else does.
@@ -35,6 +36,10 @@ class UnreachableError(ClusterError):
 
 
 class TargetError(KvctlError):
+    pass
+
+
+class MeasureError(KvctlError):
     pass
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from kvctl.calibrate.command import calibrate
 from kvctl.crd import crd
 from kvctl.demo.command import demo
 from kvctl.dev import app as dev
@@ -53,6 +54,7 @@ app.add_typer(dev, name="dev")
 app.command()(lint)
 app.command()(crd)
 app.command()(load)
+app.command()(calibrate)
 app.add_typer(rollout, name="rollout")
 app.add_typer(plan, name="plan")
 

@@ -21,7 +21,7 @@ def test_the_version_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 VERBS = ["status", "watch", "promote", "abort", "pause", "resume", "retry"]
 PLANS = ["plan", *(f"plan {verb}" for verb in ("explain", "compare", "mitigations"))]
-COMMANDS = ["load", *(f"rollout {verb}" for verb in VERBS), *PLANS, "demo"]
+COMMANDS = ["load", "calibrate", *(f"rollout {verb}" for verb in VERBS), *PLANS, "demo"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -42,6 +42,10 @@ def test_every_command_helps_with_examples(tmp_path: Path, capsys: pytest.Captur
         (["load"], "say what to load"),
         (["load", "--cluster", "a", "--url", "http://127.0.0.1:9"], "say what to load"),
         (["load", "--url", "127.0.0.1:9"], "is no address"),
+        (["load", "--url", "http://127.0.0.1:9", "--peak", "9"], "--peak is for --arrivals diurnal"),
+        (["calibrate"], "say where to look"),
+        (["calibrate", "--prometheus", "http://127.0.0.1:9"], "say where to look"),
+        (["calibrate", "--metrics-url", "http://127.0.0.1:9", "--seconds", "0"], "--seconds is 0; expected 1 to 86400"),
         (["rollout", "status"], "Missing argument"),
     ],
 )

@@ -22,6 +22,6 @@ def test_every_setting_is_named() -> None:
 
 def test_every_metric_is_listed() -> None:
     telemetry = Telemetry(edges_s=(), build="b", version="v", region="r", revision="s")
-    exported = set(re.findall(r"^# TYPE (\S+)", telemetry.page().decode(), re.MULTILINE))
+    exported = set(re.findall(r"^# TYPE (kv_\S+)", telemetry.page().decode(), re.MULTILINE))
 
     assert set(re.findall(r"^\| `(kv_\w+)`", PAGE, re.MULTILINE)) == exported
