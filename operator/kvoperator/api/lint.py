@@ -203,33 +203,42 @@ def _unknown(parts: list[str | int]) -> str:
     return f"{field} is not a field of {_path(parents) or 'a KVCluster'}; {hint}"
 
 
+def _warning(path: str, value: object, sentence: str) -> Finding:
+    return Finding(path, value, sentence, Severity.WARNING)
+
+
 def _advice(spec: s.KVClusterSpec) -> Iterator[Finding]:
     """Legal, but likely not what is wanted."""
-
-    def warning(path: str, value: object, sentence: str) -> Finding:
-        return Finding(path, value, sentence, Severity.WARNING)
-
+    yield from _advice_on_regions(spec)
     images = {"spec.release.image": spec.release.image, "spec.cache.image": spec.cache.image}
     if cassandra := spec.storage.cassandra:
         images["spec.storage.cassandra.image"] = cassandra.image
         if (copies := cassandra.replication_factor) < 3:
             sentence = f"{copies} of 3: when one node goes, some records can be neither read nor written"
-            yield warning("spec.storage.cassandra.replicationFactor", copies, sentence)
+            yield _warning("spec.storage.cassandra.replicationFactor", copies, sentence)
     for path, image in images.items():
         tag = image.rpartition("/")[2].partition(":")[2]
         if "@" not in image and tag in {"", "latest"}:
             sentence = "may mean another build tomorrow; write a tag that is never reused, or a digest"
-            yield warning(path, image, f"{image} {sentence}")
-    for index, region in enumerate(spec.regions):
-        path = f"spec.regions[{index}]"
-        if region.replicas == 1:
-            yield warning(f"{path}.replicas", 1, "1 pod cannot be spread: when it goes, the region is gone")
-        if len(region.zones) == 1:
-            sentence = f"{region.zones[0]} is the only zone: when it goes, the region is gone"
-            yield warning(f"{path}.zones", region.zones, sentence)
+            yield _warning(path, image, f"{image} {sentence}")
     for index, namespace in enumerate(spec.namespaces):
         if namespace.home and namespace.write_mode is s.WriteMode.LWW:
             sentence = f"{namespace.home} has no effect: every region takes the writes of an lww namespace"
-            yield warning(f"spec.namespaces[{index}].home", namespace.home, sentence)
+            yield _warning(f"spec.namespaces[{index}].home", namespace.home, sentence)
     if seconds(spec.rollout.bake) == 0:
-        yield warning("spec.rollout.bake", spec.rollout.bake, f"{spec.rollout.bake} leaves no time in which to go back")
+        yield _warning(
+            "spec.rollout.bake", spec.rollout.bake, f"{spec.rollout.bake} leaves no time in which to go back"
+        )
+
+
+def _advice_on_regions(spec: s.KVClusterSpec) -> Iterator[Finding]:
+    for index, region in enumerate(spec.regions):
+        path = f"spec.regions[{index}]"
+        if region.replicas == 1:
+            yield _warning(f"{path}.replicas", 1, "1 pod cannot be spread: when it goes, the region is gone")
+        if len(region.zones) == 1:
+            sentence = f"{region.zones[0]} is the only zone: when it goes, the region is gone"
+            yield _warning(f"{path}.zones", region.zones, sentence)
+    if spec.workload and not spec.workload.service and any(region.replicas == s.AUTO for region in spec.regions):
+        sentence = "auto is sized by the planner's guesses; let kvctl calibrate measure the times"
+        yield _warning("spec.workload.service", spec.workload.service, sentence)

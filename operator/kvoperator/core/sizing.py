@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from kvplan.plan.inputs import Region as PlannedRegion
     from kvplan.plan.search import Choice
 
-# What a planner that is asked something odd may raise: its own errors are ValueErrors, and so are numpy's and scipy's.
-_AT_A_LOSS = (ValueError, ArithmeticError, RuntimeError)
 _REMEMBERED = 4096  # answers: a few of each of a thousand KVClusters
 
 
@@ -70,8 +68,8 @@ def _choice(asked: str, region: str) -> "Choice | str":
     prices = load_prices(given.prices)
     try:
         return smallest(given, _named(given, region), prices, prices.date)
-    except _AT_A_LOSS as error:
-        return str(error)
+    except Exception as error:
+        return _why(error)
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -93,9 +91,16 @@ def _p95(asked: str, region: str, pods: int, qps: float) -> float | str:
         hit_rate = hits(now, size, Situation(Kind.NORMAL, wanted, wanted.share))
         seen = system(now, size, region=wanted, rate=qps, hit_rate=hit_rate, inside_pod=True)
         prediction = predict(seen, percentiles=[95], resolution=COARSE)
-    except _AT_A_LOSS as error:
-        return str(error)
+    except Exception as error:
+        return _why(error)
     return prediction.beyond or prediction.latency.quantiles[95]
+
+
+def _why(error: Exception) -> str:
+    """kvplan's own errors are sentences. Whatever else goes wrong in it must not stop a pass either."""
+    from kvplan.errors import KvplanError
+
+    return str(error) if isinstance(error, KvplanError) else f"the planner failed: {error!r}"
 
 
 def _named(given: "Inputs", name: str) -> "PlannedRegion":
@@ -157,10 +162,12 @@ def _workload(workload: Workload) -> dict[str, Any]:
 
 
 def _regions(spec: KVClusterSpec) -> list[dict[str, Any]]:
+    """Their shares are given with a few digits, and may sum to 0.999."""
+    total = sum(region.share or 1 for region in spec.regions)
     return [
         {
             "name": region.name,
-            "share": region.share or 1 / len(spec.regions),
+            "share": (region.share or 1) / total,
             "zones": len(region.zones),
             "pods": None if region.replicas == AUTO else region.replicas,
         }

@@ -107,11 +107,12 @@ def status(
 def flips(before: KVClusterStatus, after: KVClusterStatus) -> tuple[Event, ...]:
     """An Event when the planner begins, or ceases, to say what somebody should know."""
     known = {condition.type: condition.reason for condition in before.conditions}
-    told = [each for each in after.conditions if each.type in (SIZED, AS_PREDICTED)]
-    new = [
-        each for each in told if {each.reason, known.get(each.type)} & _ALARMING and each.reason != known.get(each.type)
-    ]
-    return tuple(Event(WARNING if each.reason in _ALARMING else NORMAL, each.reason, each.message) for each in new)
+    events = []
+    for condition in after.conditions:
+        old, new = known.get(condition.type), condition.reason
+        if condition.type in (SIZED, AS_PREDICTED) and old != new and {old, new} & _ALARMING:
+            events.append(Event(WARNING if new in _ALARMING else NORMAL, new, condition.message))
+    return tuple(events)
 
 
 def _latency(spec: KVClusterSpec, outlook: Outlook, previous: KVClusterStatus) -> Mapping[str, RegionLatency | None]:

@@ -60,6 +60,10 @@ def test_a_default_may_break_a_rule_too() -> None:
         ({"cache": {"image": "redis"}}, "spec.cache.image: redis may mean another build tomorrow"),
         ({"regions": [{"name": "eu", "zones": ["a", "b"], "replicas": 1}]}, "spec.regions[0].replicas: 1 pod cannot"),
         ({"regions": [{"name": "eu", "zones": ["a"]}]}, "spec.regions[0].zones: a is the only zone"),
+        (
+            {"regions": [{"name": "eu", "zones": ["a", "b"], "replicas": "auto"}], "workload": {"peakQPS": 1}},
+            "spec.workload.service: auto is sized by the planner's guesses",
+        ),
         ({"rollout": {"bake": "0s"}}, "spec.rollout.bake: 0s leaves no time in which to go back"),
     ],
 )

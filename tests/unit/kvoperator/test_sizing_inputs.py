@@ -41,6 +41,12 @@ def test_a_region_keeps_its_share() -> None:
     assert [region.share for region in told.regions] == [0.75, 0.25]
 
 
+@pytest.mark.parametrize("shares", [(0.667, 0.334), (0.666, 0.333)])
+def test_shares_that_were_rounded_sum_to_one(shares: tuple[float, float]) -> None:
+    told = inputs(a_spec(regions=[EU | {"share": shares[0]}, US | {"share": shares[1]}]))
+    assert sum(region.share for region in told.regions) == pytest.approx(1, abs=1e-12)
+
+
 def test_objectives_and_cache_are_told_in_seconds_and_bytes() -> None:
     told = inputs(a_spec(slo={"latency": {"95": "20ms"}}, cache={"shards": 3, "memory": "1Gi", "ttl": "5m"}))
     assert told.objectives == {95.0: 0.02}

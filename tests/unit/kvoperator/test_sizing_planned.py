@@ -70,18 +70,22 @@ def test_an_objective_that_no_pod_can_hold_is_told_and_the_load_is_carried() -> 
 
 
 @pytest.mark.parametrize(
-    ("number", "error"), [(101, InputError("the shares sum to 2; expected 1")), (102, ZeroDivisionError("by zero"))]
+    ("number", "error", "said"),
+    [
+        (101, InputError("the shares sum to 2; expected 1"), "the shares sum to 2; expected 1"),
+        (102, KeyError("pod"), "the planner failed: KeyError('pod')"),
+    ],
 )
-def test_a_planner_at_a_loss_is_told_in_a_sentence(
-    number: int, error: Exception, monkeypatch: pytest.MonkeyPatch
+def test_a_planner_at_a_loss_is_told_and_breaks_nothing(
+    number: int, error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(search, "smallest", refuse)
     spec = a_spec(number)
-    assert sizes(spec)["eu-west"] == Size(None, False, str(error))
-    assert expected_p95(spec, "eu-west", 3, 100) == str(error)
+    assert sizes(spec)["eu-west"] == Size(None, False, said)
+    assert expected_p95(spec, "eu-west", 3, 100) == said
 
 
 def test_the_expected_p95_rises_with_the_load_and_falls_with_pods() -> None:
