@@ -95,9 +95,8 @@ def _store(total: Counts, notes: dict[str, str]) -> dict[str, Any]:
 
 
 def _time(cost: Cost, cv: float | None) -> dict[str, Any]:
-    mean: Any = _rounded(cost.mid)
-    if cost.low < cost.high:
-        mean = {"low": _rounded(cost.low), "mid": _rounded(cost.mid), "high": _rounded(cost.high)}
+    low, middle, high = (_rounded(value) for value in (cost.low, cost.mid, cost.high))
+    mean: Any = {"low": low, "mid": middle, "high": high} if low < high else middle
     return {"mean": mean} | ({} if cv is None else {"cv": _rounded(cv)})
 
 
