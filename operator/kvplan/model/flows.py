@@ -28,7 +28,7 @@ def traffics(system: System, extras: Extras) -> dict[str, Traffic]:
     """Of every station that has work to do, by name. Utilisations may be 1 and more."""
     works: dict[str, list[tuple[float, Visit]]] = defaultdict(list)
     for each, visit in system.visits():
-        copies = visit.copies + extras.hedged.get(visit, 0.0)
+        copies = visit.copies + (0.0 if visit.hedge_after is None else extras.hedged.get(visit, 0.0))
         if rate := _rate(system, each, extras) * copies:
             works[visit.station].append((rate, visit))
     known = {}

@@ -10,7 +10,7 @@ padding, and what lies behind its end does not blur what lies before (Schaller, 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -148,7 +148,7 @@ class Mass:
 
 
 def of_law(law: Law, grid: Grid) -> Mass:
-    share, first, _ = law.moments_below(_cells(law, grid))
+    _, share, first, _ = _cells(law, grid)
     return Mass(grid, law.mean, values=_on_nodes(grid, share, first))
 
 
@@ -158,8 +158,7 @@ def remaining(laws: Sequence[tuple[float, Law]], grid: Grid) -> Mass:
     whole = sum(weight * law.mean for weight, law in laws)
     values = np.zeros(grid.size)
     for weight, law in laws:
-        borders = _cells(law, grid)
-        share, first, second = law.moments_below(borders)
+        borders, share, first, second = _cells(law, grid)
         longer = borders * (1 - share)
         values += (weight / whole) * _on_nodes(grid, first + longer, (second + borders * longer) / 2)
     twice = sum(weight * law.mean**2 * (1 + law.scv) for weight, law in laws)
@@ -186,10 +185,12 @@ def in_a_row(masses: Sequence[Mass]) -> Mass:
     return Mass(masses[0].grid, sum(mass.mean for mass in masses), transform=product)
 
 
-def _cells(law: Law, grid: Grid) -> Floats:
-    """The nodes up to which the law's probability has to be looked at."""
+@lru_cache(maxsize=32)  # a law is mostly asked for twice, as a service and as what remains of one
+def _cells(law: Law, grid: Grid) -> tuple[Floats, Floats, Floats, Floats]:
+    """The nodes up to which the law's probability has to be looked at, and its moments below them."""
     reach = float(law.quantile(np.array([1 - _NEVER]))[0])
-    return np.arange(min(grid.size, math.ceil(reach / grid.step) + 1) + 1, dtype=float) * grid.step
+    borders = np.arange(min(grid.size, math.ceil(reach / grid.step) + 1) + 1, dtype=float) * grid.step
+    return borders, *law.moments_below(borders)
 
 
 def _on_nodes(grid: Grid, share: Floats, first: Floats) -> Floats:

@@ -43,7 +43,7 @@ def wait(load: float, servers: int, arrivals: float, laws: Sequence[tuple[float,
     again = _again(load, arrivals, services)
     kept = weight_of_law(load, servers) if services > 1 else 1.0
     whole = mean * (1 + kept * (services - 1) / 2)
-    stretch = average / waits * (1 - again) / whole
+    stretch = round(average / waits * (1 - again) / whole, 9)  # 1 where the formula is exact
     part = remaining([(weight, law.scaled(stretch)) for weight, law in laws], grid).transform
     if kept < 1:
         part = kept * part + (1 - kept) * of_law(Gamma(mean * stretch, 1.0), grid).transform
