@@ -31,10 +31,11 @@ class Watched:
 def of_pages(urls: Sequence[str], seconds: float, sleep: Callable[[float], None] = time.sleep) -> Watched:
     """Asks the pages now and then for so long. Raises MeasureError."""
     number = _number(seconds)
-    moments = [(time.monotonic(), _pages(urls))]
-    for _ in range(number):
-        sleep(seconds / number)
-        moments.append((time.monotonic(), _pages(urls)))
+    with httpx.Client(timeout=TIMEOUT_S) as client:
+        moments = [(time.monotonic(), _pages(client, urls))]
+        for _ in range(number):
+            sleep(seconds / number)
+            moments.append((time.monotonic(), _pages(client, urls)))
     return _watched(moments)
 
 
@@ -43,7 +44,8 @@ def of_prometheus(url: str, cluster: str, namespace: str, seconds: float) -> Wat
     number, now = _number(seconds), time.time()
     selector = f'{{__name__=~"{"|".join(NAMES)}",{metric_label(CLUSTER_LABEL)}="{cluster}",namespace="{namespace}"}}'
     times = [now - seconds + seconds / number * each for each in range(number + 1)]
-    moments = [(at, _known(url, selector, at)) for at in times]
+    with httpx.Client(timeout=TIMEOUT_S) as client:
+        moments = [(at, _known(client, url, selector, at)) for at in times]
     if not any(moment for _, moment in moments):
         raise MeasureError(
             f"Prometheus at {url} has no metrics of a KVCluster {cluster} in namespace {namespace} in the last "
@@ -70,13 +72,13 @@ def _watched(moments: Sequence[tuple[float, Moment]]) -> Watched:
     return Watched(tuple(intervals), seconds, len(pods))
 
 
-def _pages(urls: Sequence[str]) -> Moment:
+def _pages(client: httpx.Client, urls: Sequence[str]) -> Moment:
     found = {}
     for url in urls:
         try:
             samples = [
                 Sample(sample.name, sample.labels, sample.value)
-                for family in text_string_to_metric_families(_text(url))
+                for family in text_string_to_metric_families(_text(client, url))
                 for sample in family.samples
             ]
         except ValueError:
@@ -90,8 +92,8 @@ def _pages(urls: Sequence[str]) -> Moment:
     return found
 
 
-def _known(url: str, selector: str, at: float) -> Moment:
-    text = _text(f"{url.rstrip('/')}/api/v1/query", {"query": selector, "time": f"{at:.3f}"})
+def _known(client: httpx.Client, url: str, selector: str, at: float) -> Moment:
+    text = _text(client, f"{url.rstrip('/')}/api/v1/query", {"query": selector, "time": f"{at:.3f}"})
     series: dict[str, list[Sample]] = {}
     try:
         for one in httpx.Response(200, text=text).json()["data"]["result"]:
@@ -103,9 +105,9 @@ def _known(url: str, selector: str, at: float) -> Moment:
     return {pod: found for pod, samples in series.items() if (found := counts(samples)) is not None}
 
 
-def _text(url: str, query: dict[str, str] | None = None) -> str:
+def _text(client: httpx.Client, url: str, query: dict[str, str] | None = None) -> str:
     try:
-        answer = httpx.get(url, params=query, timeout=TIMEOUT_S)
+        answer = client.get(url, params=query)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise MeasureError(f"{url} gives no answer: {str(error) or type(error).__name__}") from None
     if answer.status_code != 200:

@@ -39,7 +39,7 @@ class Pod:
 
     def metrics(self) -> tuple[int, str]:
         if self.looks:
-            self.serve(800 + 40 * (self.looks % 4), 60 * (self.looks % 3), 50 * (self.looks % 2))
+            self.serve(80 + 4 * (self.looks % 4), 6 * (self.looks % 3), 5 * (self.looks % 2))
         self.looks += 1
         lines = self.telemetry.page().decode().splitlines()
         cpu = f"process_cpu_seconds_total {self.cpu_s}"
