@@ -231,7 +231,7 @@ def coalescing(case: _Case) -> Mitigation:
         "requests for one missing record share one read of the store (the service does so already)",
         p95=case.before.latency.quantiles[95],
         useless="with a warm cache nearly no two requests miss one record at a time",
-        risk=f"none known; without it an empty cache asks for {alone:.2f} times what the store can do, not {together:.2f}",
+        risk=f"none known; without it an empty cache asks for {alone:.2f} of what the store can do, not {together:.2f}",
     )
 
 
@@ -244,7 +244,7 @@ def admission(case: _Case) -> Mitigation:
     without = ", where the queue would have no end" if load >= 1 else ""
     return case.result(
         "admission",
-        f"at {SURGE:g} times the peak{without}, {refused:.0%} are refused and the rest has p95 {surged * 1e3:.3g} ms",
+        f"at {SURGE:g} times the peak{without}, {refused:.0%} are refused; p95 of the rest is {surged * 1e3:.3g} ms",
         p95=case.before.latency.quantiles[95],
         useless="within the planned load nothing is refused",
         risk="refused requests; with a bound that is too low also when there is room",

@@ -31,7 +31,7 @@ from kvplan.plan.topology import POD
 
 LEAST_MEMORY = 256 * 2**20  # of all shards of a region
 MEMORY_STEP = 16 * 2**20  # of a shard
-COARSE_ERROR = 0.01  # of a percentile on the coarse grid: objectives are tried that much tighter
+COARSE_ERROR = 0.002  # of a percentile on the coarse grid: objectives are tried that much tighter
 IDLE = 0.05  # load of pods that next to nobody waits for
 _WIDE = 2520  # of each station, to see how busy it is: any number of zones, and no quorum lacks nodes
 
@@ -199,12 +199,12 @@ class _Search:
 
 
 def _memories(inputs: Inputs) -> list[float]:
-    """Of all shards of a region, in bytes."""
+    """Of all shards of a region, in bytes; the largest holds every record even with a zone lost."""
     cache = inputs.cache
     if cache.shards and cache.memory_bytes:
         return [cache.shards * cache.memory_bytes]
     memories = [float(LEAST_MEMORY)]
-    while entries_of(memories[-1], inputs.workload) < mid(inputs.workload.records):
+    while entries_of(memories[-1] / 2, inputs.workload) < mid(inputs.workload.records):
         memories.append(memories[-1] * math.sqrt(2))
     return memories
 

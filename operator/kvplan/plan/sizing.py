@@ -119,12 +119,12 @@ def disk_of_node(inputs: Inputs, count: int) -> float:
 
 def _for_load(region: Region, work: Work, station: str, most: float, servers: int = 1) -> Need:
     most = COLD_LOAD if work.kind is Kind.CACHE_COLD else most
-    each = "" if servers == 1 else f" of {servers}"
+    each = f"{most}" if servers == 1 else f"({most} x {servers})"
     left = math.ceil(work.busy[station] / (most * servers) - 1e-9)
     count = _with_zones(left, region.zones, work.zones_lost)
     lost = f" left of {count}" if work.zones_lost else ""
     return Need(
-        count, f"load, {work.kind}", f"{work.busy[station]:.2f} busy / ({most}{each}) = {left}{lost} ({work.kind})"
+        count, f"load, {work.kind}", f"{work.busy[station]:.2f} busy / {each} = {left}{lost} ({work.kind})"
     )
 
 
