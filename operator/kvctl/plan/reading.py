@@ -49,14 +49,14 @@ def inputs_of(file: str, data: Mapping[str, Any], changes: Changes) -> "Inputs":
         raise UsageError(f"{file}: {error}") from None
 
 
-def document(file: str) -> Mapping[str, Any]:
-    """The file's one KVCluster, plan file or saved plan; `-` is standard input. Objects of other APIs beside a
+def document(file: str, expected: str = "one KVCluster, or one plan file with a workload") -> Mapping[str, Any]:
+    """The file's one KVCluster, or the fields that it has; `-` is standard input. Objects of other APIs beside a
     KVCluster are passed over."""
     found = [each for each in _documents(file) if each is not None]
     clusters = [each for each in found if isinstance(each, Mapping) and each.get("kind") == KIND]
     found = clusters or found
     if len(found) != 1 or not isinstance(found[0], Mapping):
-        raise UsageError(f"{file} has {_count(found)}; expected one KVCluster, or one plan file with a workload")
+        raise UsageError(f"{file} has {_count(found)}; expected {expected}")
     return found[0]
 
 
@@ -93,5 +93,5 @@ def _changed(asked: dict[str, Any], changes: Changes) -> dict[str, Any]:
     given = {"prices": changes.prices, "months": changes.months}
     asked |= {name: value for name, value in given.items() if value is not None}
     if changes.service:
-        asked["service"] |= document(changes.service)
+        asked["service"] |= document(changes.service, "times of the service, as kvctl calibrate writes them")
     return asked

@@ -36,7 +36,7 @@ def plan(plan: Plan, file: str) -> Iterator[Table | str]:
     """What `kvctl plan` shows: the short of everything."""
     yield asked(plan)
     for fact in facts(plan):
-        yield f"{fact.name}: {fact.value}{f' ({fact.says})' if fact.says else ''}"
+        yield f"{fact.name}: {fact.value}{f'; {fact.says}' if fact.says else ''}"
     yield from (tables.sizes(plan), tables.states(plan), tables.costs(plan), tables.months(plan, ranges=False))
     yield ""
     yield f"Where a number comes from: kvctl plan explain -f {file}. All of it, with charts: --output html."

@@ -16,7 +16,7 @@ def markdown(plan: Plan, mitigations: Sequence[Mitigation] = ()) -> str:
 def _lines(plan: Plan, mitigations: Sequence[Mitigation]) -> Iterator[str]:
     yield from (f"# {TITLE}", "", _plain(asked(plan)), "")
     for fact in facts(plan):
-        yield f"- **{_plain(fact.name)}**: {_plain(fact.value)}{f' ({_plain(fact.says)})' if fact.says else ''}"
+        yield f"- **{_plain(fact.name)}**: {_plain(fact.value)}{f'; {_plain(fact.says)}' if fact.says else ''}"
     for table in _tables(plan, mitigations):
         yield from ("", f"## {_plain(table.title)}", "", *_table(table))
         if table.says:

@@ -44,7 +44,8 @@ def _estimate(value: float | Range) -> str:
 def facts(plan: Plan) -> list[Fact]:
     """Verdict, latency, cost, egress, bottleneck and the next one."""
     first, last = plan.months[0], plan.months[-1]
-    costs = f"{interval(first.cost)}; month {last.number}: {number(last.cost)}".removeprefix("; ")
+    later = f"month {last.number}: {number(last.cost)}" if last is not first else ""
+    costs = "; ".join(filter(None, (interval(first.cost), later)))
     return [
         _verdict(plan),
         *_latency(plan),
@@ -57,10 +58,14 @@ def _verdict(plan: Plan) -> Fact:
     failing = [state for state in plan.states if not state.holds]
     if not failing:
         return Fact("Objectives", "hold", f"in every state; {number(plan.months[0].holds)}", "yes")
+    regions = dict.fromkeys(state.region for state in failing)
     return Fact(
         "Objectives",
         f"{len(plan.states) - len(failing)} of {len(plan.states)} states hold",
-        "; ".join(f"{state.region}, {state.name}" for state in failing),
+        "not: "
+        + "; ".join(
+            f"{region} ({', '.join(state.name for state in failing if state.region == region)})" for region in regions
+        ),
         "no",
     )
 

@@ -1,6 +1,6 @@
 """What a plan says, as tables of text: the same for a terminal, Markdown and HTML."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kvplan.model import ClassPrediction, Part
@@ -167,22 +167,19 @@ def stations(state: State) -> Table:
 
 def costs(plan: Plan) -> Table:
     """A month's cost by kind, first and last; egress always, even if it is nothing."""
-    first, last = (by_kind(month.bill) for month in (plan.months[0], plan.months[-1]))
-    totals = [sum(each.values()) for each in (first, last)]
-    currency = plan.months[0].bill.currency
-    rows = [
-        (kind, *(text for each, total in zip((first, last), totals, strict=True) for text in _cost(each, kind, total)))
-        for kind in sorted({*first, *last, "egress"}, key=lambda kind: -first.get(kind, 0.0))
-    ]
-    total = ("all", *(text for month in (plan.months[0], plan.months[-1]) for text in (_bare(month.cost), "")))
-    columns = ("kind", f"month 1, {currency}", "share", f"month {plan.months[-1].number}, {currency}", "share")
-    bill = plan.months[0].bill
+    ends = _ends(plan)
+    kinds = [by_kind(month.bill) for month in ends]
+    names = sorted({"egress", *(name for each in kinds for name in each)}, key=lambda name: -kinds[0].get(name, 0.0))
+    rows = [(name, *(text for each in kinds for text in _cost(each, name))) for name in names]
+    total = ("all", *(text for month in ends for text in (_bare(month.cost), "")))
+    columns = ("kind", *(text for each in ends for text in (f"month {each.number}, {each.bill.currency}", "share")))
+    bill = ends[0].bill
     says = "; ".join(filter(None, (f"Prices: {bill.price_table}, an example unless it is yours", bill.warning)))
     return Table("Cost a month", columns, (*rows, total), f"{says}.")
 
 
-def _cost(kinds: dict[str, float], kind: str, total: float) -> Row:
-    cost = kinds.get(kind, 0.0)
+def _cost(kinds: Mapping[str, float], name: str) -> Row:
+    cost, total = kinds.get(name, 0.0), sum(kinds.values())
     return quantity(cost), percent(cost / total if total else 0.0)
 
 

@@ -26,8 +26,8 @@ def count(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """`250 µs`, `12.3 ms`, `1.5 s`."""
-    return amount(value, "s")
+    """`250 µs`, `12.3 ms`, `1.5 s`; to the nanosecond."""
+    return amount(round(value, 9), "s")
 
 
 def size(value: float) -> str:
@@ -36,7 +36,7 @@ def size(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{quantity(100 * share)} %"
+    return f"{quantity(100 * share if share >= 0.01 else round(100 * share, 1))} %"
 
 
 def percentile(value: float) -> str:
@@ -45,7 +45,9 @@ def percentile(value: float) -> str:
 
 def amount(value: float, unit: str) -> str:
     """In a unit of a plan's numbers: `s` and `bytes` (also `bytes a node`) are scaled, a share `of` something is in
-    percent."""
+    percent. A time without end is that of a queue without end."""
+    if unit == "s" and math.isinf(value):
+        return "unstable"
     scale, name = _scale(value, unit)
     return f"{quantity(value / scale)} {name}".rstrip()
 

@@ -1,6 +1,8 @@
 """`kvctl plan` as its user sees it: the real planner on a small case."""
 
 import json
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -177,6 +179,7 @@ def test_the_same_plan_does_not_differ(told: Any, small: str) -> None:
         (["-f", "SMALL", "--prices", "gcp"], "there is no price table gcp; expected aws-like or generic"),
         (["-f", "SMALL", "--months", "0"], "Invalid value for '--months'"),
         (["-f", "SMALL", "--service", "none.yaml"], "none.yaml cannot be read"),
+        (["-f", "SMALL", "--service", "EMPTY"], "has 0 documents; expected times of the service, as kvctl calibrate"),
         (["explain", "-f", "SMALL", "cost.totl", *FEW], "the plan has no number cost.totl; did you mean cost.total"),
         (["compare", "SMALL"], "Missing argument"),
     ],
@@ -184,7 +187,8 @@ def test_the_same_plan_does_not_differ(told: Any, small: str) -> None:
 def test_a_wrong_command_line_gets_one_line_and_exit_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], small: str, arguments: list[str], said: str
 ) -> None:
-    assert run(tmp_path, *(small if each == "SMALL" else each for each in arguments)) == 2
+    empty = written(tmp_path / "empty.yaml")
+    assert run(tmp_path, *({"SMALL": small, "EMPTY": empty}.get(each, each) for each in arguments)) == 2
     assert said in _one_line(capsys)
 
 
@@ -227,3 +231,9 @@ def _one_line(capsys: pytest.CaptureFixture[str]) -> str:
     lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("planning ")]
     assert len(lines) == 1
     return lines[0]
+
+
+def test_the_command_line_starts_without_the_planner() -> None:
+    program = "import sys, kvctl.plan.command; print([name for name in ('numpy', 'scipy', 'matplotlib') if name in sys.modules])"
+
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
