@@ -1,4 +1,4 @@
-"""`kvctl load` as a user types it, against a real `kvservice serve`."""
+"""`kvctl load` and `kvctl calibrate` as a user types them, against a real `kvservice serve`."""
 
 import json
 import os
@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import yaml
 
 from kvctl.demo.slow_release import DELAY_S
 from kvctl.load.command import VOID
+from kvplan.plan.inputs import Service, mid
 
 pytestmark = pytest.mark.real
 KVCTL = str(Path(sys.executable).with_name("kvctl"))
@@ -25,6 +27,7 @@ HOST = f"127.202.{os.getpid() % 250}.1"
 
 class Served(NamedTuple):
     url: str
+    metrics: str
     process: subprocess.Popen[bytes]
 
 
@@ -48,7 +51,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             assert started[-1][0].poll() is None, (tmp_path / "service.log").read_text()
             assert time.monotonic() < deadline, "not ready in 30 s"
             time.sleep(0.05)
-        return Served(f"http://{HOST}:{ports[0]}", started[-1][0])
+        return Served(f"http://{HOST}:{ports[0]}", f"http://{HOST}:{ports[1]}/metrics", started[-1][0])
 
     yield serve
     for process, log in started:
@@ -128,3 +131,26 @@ def test_the_demos_slow_release_is_slow_for_reads_alone(start: Start) -> None:
     figures = next(iter(report["regions"].values()))
     assert figures["reads"]["p50_ms"] > DELAY_S * 1000
     assert figures["writes"]["p50_ms"] < DELAY_S * 1000
+
+
+def test_a_loaded_pod_tells_what_its_requests_cost(start: Start) -> None:
+    """Its CPU by the kernel bounds what the calibration may say."""
+    served = start()
+    options = ["--rate", "100", "--duration", "1h", "--keys", "5", "--reads", "0.5"]
+    loading = [KVCTL, "load", "--url", served.url, *options, "--output", "json"]
+    calibrating = [KVCTL, "calibrate", "--metrics-url", served.metrics, "--seconds", "3"]
+    with subprocess.Popen(loading, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr
+        assert any(line.startswith("sending") for line in running.stderr)
+        done = subprocess.run(calibrating, capture_output=True, text=True, timeout=60)
+        running.send_signal(signal.SIGINT)
+        report = report_of(running)
+    assert done.returncode == 0, done.stderr
+    service = Service.model_validate(yaml.safe_load(done.stdout))
+    words = Path(f"/proc/{served.process.pid}/stat").read_text().rpartition(")")[2].split()
+    cpu_s = (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    measured = service.model_fields_set & {"pod_read", "pod_miss", "pod_write"}
+    assert measured
+    assert all(0 < mid(getattr(service, name).mean) * 100 < cpu_s for name in measured)  # it has served more than 100
+    assert mid(service.store_write.mean) < 1
+    assert report["total"]["failed"] == 0
