@@ -4,12 +4,13 @@ changes. Times in seconds since the start of the warm-up."""
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kvplan.laws import Floats
-from kvplan.scenario.engine.state import NOBODY, SLOT, Action
+from kvplan.scenario.engine.state import ACTION, NOBODY, SLOT, Action
 from kvplan.scenario.file import Event, Flush, HotKey, RegionLost, RetryStorm, Scenario, Slow, Surge, ZoneLost
 
-Row = tuple[float, int, int, float]  # as in `World.actions`
+Row = tuple[float, int, int, float]  # when, Action, region, value
 
 
 def rates(scenario: Scenario) -> Floats:
@@ -31,8 +32,8 @@ def _grown(since: Floats, within: float, lasts: float | None) -> Floats:
     return up if lasts is None else np.minimum(up, np.clip((lasts + within - since) / within, 0, 1))
 
 
-def actions(scenario: Scenario) -> Floats:
-    """As `World.actions`: shape (n, 4)."""
+def actions(scenario: Scenario) -> NDArray[np.void]:
+    """By time."""
     rows = sorted(
         row
         for event in scenario.events
@@ -40,8 +41,9 @@ def actions(scenario: Scenario) -> Floats:
         if event.region in (None, region.name)
         for row in _rows(event, index, scenario)
     )
-    made = np.array(rows, dtype=float).reshape(-1, 4)
-    made[:, 0] += scenario.warm_up
+    made = np.zeros(len(rows), ACTION)
+    for row, (at, action, region, value) in zip(made, rows, strict=True):
+        row["at"], row["action"], row["region"], row["value"] = scenario.warm_up + at, action, region, value
     return made
 
 

@@ -74,6 +74,8 @@ def warm(rates: Floats, entries: int, ttl: float, random: np.random.Generator) -
     def there(time: float) -> Floats:
         return np.minimum(by_ttl, -np.expm1(-rates * time))
 
+    if not entries:
+        return np.empty(0, np.int64), np.empty(0)
     time = ttl
     if there(ttl).sum() > entries:
         time = brentq(lambda each: there(each).sum() - entries, 0.0, ttl)

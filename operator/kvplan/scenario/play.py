@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from kvplan.errors import InputError
+from kvplan.scenario.engine.arrays import World
 from kvplan.scenario.engine.loop import play as play_world
-from kvplan.scenario.engine.state import Tally, World
+from kvplan.scenario.engine.state import Tally
 from kvplan.scenario.file import Scenario
 from kvplan.scenario.outcome import Run
 from kvplan.scenario.world import world
@@ -23,9 +24,9 @@ def play(scenario: Scenario, progress: Progress = _say_nothing) -> Run:
     """Raises InputError if more is under way than can be held."""
     made = world(scenario)
     end = scenario.warm_up + scenario.duration
-    action = 0
+    addresses, action = made.addresses(), 0
     for until in [*range(_CHUNK, end, _CHUNK), end]:
-        action = play_world(made, float(until), action)
+        action = play_world(addresses, float(until), action)
         if made.tally[Tally.FULL]:
             raise InputError(
                 f"{scenario.name}: at {until - scenario.warm_up} s more than {made.jobs.size} requests wait; "

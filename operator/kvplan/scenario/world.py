@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from kvplan.laws import Deterministic, Floats, Gamma, Law
 from kvplan.scenario import keys
 from kvplan.scenario.engine import state
-from kvplan.scenario.engine.state import NEVER, NOBODY, NOT_CACHED, SLOT, World
+from kvplan.scenario.engine.arrays import World
+from kvplan.scenario.engine.state import NEVER, NOBODY, NOT_CACHED, SLOT
 from kvplan.scenario.file import Region, Scenario
 from kvplan.scenario.happenings import actions, rates, scaled
 from kvplan.system import Balancing
@@ -20,46 +21,43 @@ _RULES = (Balancing.RANDOM, Balancing.ROUND_ROBIN, Balancing.POWER_OF_TWO, Balan
 
 def world(scenario: Scenario) -> World:
     """At the start of the warm-up: caches as they are in the long run, all queues empty."""
-    random = np.random.default_rng(scenario.seed)
     shares = keys.popularity(scenario.workload.records, scenario.workload.skew, scenario.scale)
-    own, other = keys.alias(shares)
     regions, pods, shards = _stations(scenario)
     flow = rates(scenario)
     slots = min(_MOST_SLOTS, _attempts(scenario, flow) + 2)
-    near = scenario.protections.near_cache.keys + 1 if scenario.protections.near_cache else 0
-    made = World(
-        random=random,
+    many = len(regions)
+    return World(
         rules=_rules(scenario),
         regions=regions,
-        laws=np.array([_laws(scenario, region) for region in scenario.regions]),
-        route=np.array([region.share for region in scenario.regions]),
         pods=pods,
         shards=shards,
         requests=np.zeros(slots, state.REQUEST),
         jobs=np.zeros(slots, state.JOB),
         works=np.zeros(slots, state.WORK),
         nodes=np.zeros(2 * slots, state.NODE),
-        heap_at=np.zeros(2 * slots),
-        heap_what=np.zeros(2 * slots, np.int64),
-        timer_at=np.zeros(slots),
-        timer_request=np.zeros(slots, np.int32),
-        timer_turn=np.zeros(slots, np.int32),
-        alias_share=own,
-        alias_other=other,
-        until=np.zeros((len(regions), shares.size)),
-        older=np.full((len(regions), shares.size), NOT_CACHED, np.int32),
-        newer=np.full((len(regions), shares.size), NOBODY, np.int32),
-        filling=np.full((len(regions), shares.size), NOBODY, np.int32),
-        near_until=np.zeros((pods.size, near)),
-        rates=flow,
+        copies=_caches(scenario, regions, shares, flow),
+        columns=_columns(shares),
+        heap=np.zeros(2 * slots, state.MOMENT),
+        timers=np.zeros(slots, state.TIMER),
         actions=actions(scenario),
-        seconds=np.zeros((len(regions), scenario.duration, len(state.Count))),
-        latencies=np.zeros((len(regions), scenario.duration, state.BUCKETS), np.int32),
+        laws=np.array([_laws(scenario, region) for region in scenario.regions]),
+        near=np.zeros((pods.size, _near_keys(scenario))),
+        rates=flow,
+        seconds=np.zeros((many, scenario.duration, len(state.Count))),
+        latencies=np.zeros((many, scenario.duration, state.BUCKETS), np.int32),
         tally=_tally(),
     )
-    for index in range(len(regions)):
-        _fill_cache(made, index, shares * flow[index, 0])
-    return made
+
+
+def _near_keys(scenario: Scenario) -> int:
+    """Those that a pod keeps itself, and the one that may get hot."""
+    return scenario.protections.near_cache.keys + 1 if scenario.protections.near_cache else 0
+
+
+def _columns(shares: Floats) -> NDArray[np.void]:
+    columns = np.zeros(shares.size, state.COLUMN)
+    columns["own"], columns["other"] = keys.alias(shares)
+    return columns
 
 
 def _attempts(scenario: Scenario, flow: Floats) -> int:
@@ -83,6 +81,7 @@ def _stations(scenario: Scenario) -> tuple[NDArray[np.void], NDArray[np.void], N
         own["shards"], own["first_shard"] = scaled(region.cache_shards, scenario.scale), first_shard
         own["servers"] = scaled(region.store_servers, scenario.scale)
         own["entries_most"] = round(region.cache_entries / scenario.scale)
+        own["share"] = region.share
         own["ttl"], own["network"] = scenario.cache_ttl, scenario.client.network
         own["cache_slow"] = own["store_slow"] = 1.0
         own["head"] = own["tail"] = own["newest"] = own["oldest"] = NOBODY
@@ -101,6 +100,7 @@ def _rules(scenario: Scenario) -> NDArray[np.void]:
     on, client = scenario.protections, scenario.client
     rules = np.zeros(1, state.RULES)
     values = {
+        "seed": scenario.seed,
         "warm_up": scenario.warm_up,
         "timeout": client.timeout,
         "backoff": client.backoff,
@@ -119,7 +119,7 @@ def _rules(scenario: Scenario) -> NDArray[np.void]:
         "breaker_cache": on.breaker.cache if on.breaker else NEVER,
         "breaker_pause": on.breaker.pause if on.breaker else 0.0,
         "jitter": on.jittered_ttl.share if on.jittered_ttl else 0.0,
-        "near_keys": on.near_cache.keys + 1 if on.near_cache else 0,
+        "near_keys": _near_keys(scenario),
         "near_ttl": on.near_cache.ttl if on.near_cache else 0.0,
         "coalescing": on.coalescing is not None,
         "deadline": on.deadline is not None,
@@ -160,12 +160,16 @@ def _row(law: Law) -> tuple[float, float, float]:
     return state.LOGNORMAL, math.log(law.mean) - sigma**2 / 2, sigma
 
 
-def _fill_cache(made: World, index: int, rates_of_keys: Floats) -> None:
-    own = made.regions[index]
-    if not own["entries_most"]:
-        return
-    there, fresh = keys.warm(rates_of_keys, int(own["entries_most"]), float(own["ttl"]), made.random)
-    made.until[index, there] = fresh
-    made.older[index, there] = np.append(there[1:], NOBODY)
-    made.newer[index, there] = np.append(NOBODY, there[:-1])
-    own["entries"], own["newest"], own["oldest"] = there.size, there[0], there[-1]
+def _caches(scenario: Scenario, regions: NDArray[np.void], shares: Floats, flow: Floats) -> NDArray[np.void]:
+    """Filled as in the long run; `regions` gets to know of it."""
+    random = np.random.default_rng(scenario.seed)
+    copies = np.zeros((regions.size, shares.size), state.COPY)
+    copies["older"], copies["newer"], copies["filling"] = NOT_CACHED, NOBODY, NOBODY
+    for own, cached, rate in zip(regions, copies, flow[:, 0], strict=True):
+        there, fresh = keys.warm(shares * rate, int(own["entries_most"]), float(own["ttl"]), random)
+        if there.size:
+            cached["fresh_until"][there] = fresh
+            cached["older"][there] = np.append(there[1:], NOBODY)
+            cached["newer"][there] = np.append(NOBODY, there[:-1])
+            own["entries"], own["newest"], own["oldest"] = there.size, there[0], there[-1]
+    return copies

@@ -5,80 +5,85 @@ An entry that is no longer fresh stays until it is refilled or pushed out: `stal
 
 import numpy as np
 
-from kvplan.scenario.engine.state import NOBODY, NOT_CACHED, World, compiled
+from kvplan.scenario.engine.arrays import Addresses, compiled, copies_of, regions_of, rules_of
+from kvplan.scenario.engine.state import NOBODY, NOT_CACHED
 
 
 @compiled
-def _unlink(w: World, region: int, key: int) -> None:
-    older, newer = w.older[region, key], w.newer[region, key]
+def _unlink(w: Addresses, region: int, key: int) -> None:
+    own, copies = regions_of(w)[region], copies_of(w)[region]
+    older, newer = copies[key].older, copies[key].newer
     if newer == NOBODY:
-        w.regions[region].newest = older
+        own.newest = older
     else:
-        w.older[region, newer] = older
+        copies[newer].older = older
     if older == NOBODY:
-        w.regions[region].oldest = newer
+        own.oldest = newer
     else:
-        w.newer[region, older] = newer
+        copies[older].newer = newer
 
 
 @compiled
-def _link_first(w: World, region: int, key: int) -> None:
-    first = w.regions[region].newest
-    w.older[region, key] = first
-    w.newer[region, key] = NOBODY
-    if first == NOBODY:
-        w.regions[region].oldest = key
+def _link_first(w: Addresses, region: int, key: int) -> None:
+    own, copies = regions_of(w)[region], copies_of(w)[region]
+    copies[key].older = own.newest
+    copies[key].newer = NOBODY
+    if own.newest == NOBODY:
+        own.oldest = key
     else:
-        w.newer[region, first] = key
-    w.regions[region].newest = key
+        copies[own.newest].newer = key
+    own.newest = key
 
 
 @compiled
-def remove(w: World, region: int, key: int) -> None:
+def _remove(w: Addresses, region: int, key: int) -> None:
     _unlink(w, region, key)
-    w.older[region, key] = NOT_CACHED
-    w.regions[region].entries -= 1
+    copies_of(w)[region, key].older = NOT_CACHED
+    regions_of(w)[region].entries -= 1
 
 
 @compiled
-def is_fresh(w: World, region: int, key: int, now: float) -> bool:
+def is_fresh(w: Addresses, region: int, key: int, now: float) -> bool:
     """A look-up, which is a use."""
-    if w.older[region, key] == NOT_CACHED:
+    copy = copies_of(w)[region, key]
+    if copy.older == NOT_CACHED:
         return False
     _unlink(w, region, key)
     _link_first(w, region, key)
-    return bool(w.until[region, key] > now)
+    return bool(copy.fresh_until > now)
 
 
 @compiled
-def has_stale(w: World, region: int, key: int, now: float) -> bool:
-    return bool(w.older[region, key] != NOT_CACHED and w.until[region, key] + w.rules[0].stale_for > now)
+def has_stale(w: Addresses, region: int, key: int, now: float) -> bool:
+    copy = copies_of(w)[region, key]
+    return bool(copy.older != NOT_CACHED and copy.fresh_until + rules_of(w).stale_for > now)
 
 
 @compiled
-def put(w: World, region: int, key: int, now: float) -> None:
+def put(w: Addresses, region: int, key: int, now: float) -> None:
     """What was filled together does not get stale together, with jitter."""
-    own = w.regions[region]
+    own, copy = regions_of(w)[region], copies_of(w)[region, key]
     if own.entries_most == 0:
         return
-    if w.older[region, key] != NOT_CACHED:
+    if copy.older != NOT_CACHED:
         _unlink(w, region, key)
     else:
         if own.entries == own.entries_most:
-            remove(w, region, own.oldest)
+            _remove(w, region, own.oldest)
         own.entries += 1
     _link_first(w, region, key)
-    w.until[region, key] = now + own.ttl * (1 - w.rules[0].jitter * w.random.random())
+    copy.fresh_until = now + own.ttl * (1 - rules_of(w).jitter * np.random.random())
 
 
 @compiled
-def flush(w: World, region: int, share: float) -> None:
-    for key in range(w.older.shape[1]):
-        if w.older[region, key] != NOT_CACHED and w.random.random() < share:
-            remove(w, region, key)
+def flush(w: Addresses, region: int, share: float) -> None:
+    copies = copies_of(w)[region]
+    for key in range(copies.size):
+        if copies[key].older != NOT_CACHED and np.random.random() < share:
+            _remove(w, region, key)
 
 
 @compiled
-def shard_of(w: World, region: int, key: int) -> int:
-    own = w.regions[region]
+def shard_of(w: Addresses, region: int, key: int) -> int:
+    own = regions_of(w)[region]
     return int(own.first_shard + ((np.int64(key) * 2654435761) >> 12) % own.shards)

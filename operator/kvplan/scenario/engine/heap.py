@@ -1,61 +1,64 @@
 """What comes next: a binary heap of moments, and a ring of the clients' timers, which come in order by themselves."""
 
-from kvplan.scenario.engine.state import Tally, World, compiled
+from kvplan.scenario.engine.arrays import Addresses, compiled, heap_of, tally_of, timers_of
+from kvplan.scenario.engine.state import Tally
 
 _TURNS = (1 << 28) - 1
 
 
 @compiled
-def schedule(w: World, at: float, event: int, slot: int, turn: int) -> None:
-    what = (event << 56) | (slot << 28) | (turn & _TURNS)
-    place = w.tally[Tally.HEAP]
-    if place == w.heap_at.size:
-        w.tally[Tally.FULL] = 1
+def schedule(w: Addresses, at: float, event: int, slot: int, turn: int) -> None:
+    tally, heap = tally_of(w), heap_of(w)
+    place = tally[Tally.HEAP]
+    if place == heap.size:
+        tally[Tally.FULL] = 1
         return
-    w.tally[Tally.HEAP] = place + 1
+    tally[Tally.HEAP] = place + 1
     while place > 0:
         parent = (place - 1) >> 1
-        if w.heap_at[parent] <= at:
+        if heap[parent].at <= at:
             break
-        w.heap_at[place] = w.heap_at[parent]
-        w.heap_what[place] = w.heap_what[parent]
+        heap[place].at = heap[parent].at
+        heap[place].what = heap[parent].what
         place = parent
-    w.heap_at[place] = at
-    w.heap_what[place] = what
+    heap[place].at = at
+    heap[place].what = (event << 56) | (slot << 28) | (turn & _TURNS)
 
 
 @compiled
-def next_event(w: World) -> tuple[int, int, int]:
+def next_event(w: Addresses) -> tuple[int, int, int]:
     """Takes the first out: (event, slot, turn)."""
-    what = w.heap_what[0]
-    size = w.tally[Tally.HEAP] - 1
-    w.tally[Tally.HEAP] = size
-    at, last = w.heap_at[size], w.heap_what[size]
+    tally, heap = tally_of(w), heap_of(w)
+    what = heap[0].what
+    size = tally[Tally.HEAP] - 1
+    tally[Tally.HEAP] = size
+    at, last = heap[size].at, heap[size].what
     place = 0
     while True:
         child = 2 * place + 1
         if child >= size:
             break
-        if child + 1 < size and w.heap_at[child + 1] < w.heap_at[child]:
+        if child + 1 < size and heap[child + 1].at < heap[child].at:
             child += 1
-        if w.heap_at[child] >= at:
+        if heap[child].at >= at:
             break
-        w.heap_at[place] = w.heap_at[child]
-        w.heap_what[place] = w.heap_what[child]
+        heap[place].at = heap[child].at
+        heap[place].what = heap[child].what
         place = child
-    w.heap_at[place] = at
-    w.heap_what[place] = last
+    heap[place].at = at
+    heap[place].what = last
     return what >> 56, (what >> 28) & _TURNS, what & _TURNS
 
 
 @compiled
-def set_timer(w: World, at: float, request: int, turn: int) -> None:
-    end = w.tally[Tally.TIMER_END]
-    size = w.timer_at.size
-    if end - w.tally[Tally.TIMER_FIRST] == size:
-        w.tally[Tally.FULL] = 1
+def set_timer(w: Addresses, at: float, request: int, turn: int) -> None:
+    tally, timers = tally_of(w), timers_of(w)
+    end = tally[Tally.TIMER_END]
+    if end - tally[Tally.TIMER_FIRST] == timers.size:
+        tally[Tally.FULL] = 1
         return
-    w.timer_at[end % size] = at
-    w.timer_request[end % size] = request
-    w.timer_turn[end % size] = turn
-    w.tally[Tally.TIMER_END] = end + 1
+    timer = timers[end % timers.size]
+    timer.at = at
+    timer.request = request
+    timer.turn = turn
+    tally[Tally.TIMER_END] = end + 1

@@ -8,15 +8,31 @@ import numpy as np
 from numba import njit
 
 from kvplan.scenario.engine import cache, clients, pods, store
+from kvplan.scenario.engine.arrays import (
+    Addresses,
+    actions_of,
+    compiled,
+    count,
+    draw,
+    heap_of,
+    jobs_of,
+    pods_of,
+    regions_of,
+    rules_of,
+    seconds_of,
+    shards_of,
+    tally_of,
+    timers_of,
+)
 from kvplan.scenario.engine.heap import next_event, schedule
-from kvplan.scenario.engine.state import Action, Count, Event, Law, Stage, Tally, World, compiled, count, draw
+from kvplan.scenario.engine.state import Action, Count, Event, Law, Stage, Tally
 
 
 @compiled
-def _ask_cache(w: World, now: float, job: int) -> None:
+def _ask_cache(w: Addresses, now: float, job: int) -> None:
     """One shard, one command after the other. With the breaker a slow answer is not waited for: it counts as a miss."""
-    own, rules = w.jobs[job], w.rules[0]
-    shard = w.shards[cache.shard_of(w, own.region, own.key)]
+    own, rules = jobs_of(w)[job], rules_of(w)
+    shard = shards_of(w)[cache.shard_of(w, own.region, own.key)]
     if now < shard.breaker_until:
         own.stage = Stage.MISS
         count(w, own.region, now, Count.LOOKUPS, 1)
@@ -24,7 +40,7 @@ def _ask_cache(w: World, now: float, job: int) -> None:
         return
     if shard.breaker_failures >= rules.breaker_row:
         shard.breaker_until = now + rules.breaker_pause
-    work = draw(w.random, w.laws[own.region, Law.CACHE]) * w.regions[own.region].cache_slow
+    work = draw(w, own.region, Law.CACHE) * regions_of(w)[own.region].cache_slow
     count(w, own.region, now, Count.CACHE_BUSY, work)
     shard.free_at = max(shard.free_at, now) + work
     took = shard.free_at - now + rules.cache_hop
@@ -41,8 +57,8 @@ def _ask_cache(w: World, now: float, job: int) -> None:
 
 
 @compiled
-def _cache_answered(w: World, now: float, job: int) -> None:
-    own = w.jobs[job]
+def _cache_answered(w: Addresses, now: float, job: int) -> None:
+    own = jobs_of(w)[job]
     count(w, own.region, now, Count.LOOKUPS, 1)
     if own.stage == Stage.CACHE:
         fresh = cache.is_fresh(w, own.region, own.key, now)
@@ -52,9 +68,9 @@ def _cache_answered(w: World, now: float, job: int) -> None:
 
 
 @compiled
-def _pod_served(w: World, now: float, job: int, turn: int) -> None:
-    own = w.jobs[job]
-    if own.turn != turn or own.stage == Stage.LOST or w.pods[own.pod].serving != job:
+def _pod_served(w: Addresses, now: float, job: int, turn: int) -> None:
+    own = jobs_of(w)[job]
+    if own.turn != turn or own.stage == Stage.LOST or pods_of(w)[own.pod].serving != job:
         return  # the pod was lost meanwhile
     pods.serve_next(w, now, own.pod)
     if own.stage == Stage.READ:
@@ -69,7 +85,7 @@ def _pod_served(w: World, now: float, job: int, turn: int) -> None:
 
 
 @compiled
-def _happen(w: World, now: float, event: int, slot: int, turn: int) -> None:
+def _happen(w: Addresses, now: float, event: int, slot: int, turn: int) -> None:
     if event == Event.POD:
         _pod_served(w, now, slot, turn)
     elif event == Event.CACHE:
@@ -80,13 +96,13 @@ def _happen(w: World, now: float, event: int, slot: int, turn: int) -> None:
         clients.attempt(w, now, slot)
     elif event == Event.HEDGE:
         store.hedge(w, now, slot, turn)
-    elif w.jobs[slot].turn == turn and w.jobs[slot].stage == Stage.STORE:
+    elif jobs_of(w)[slot].turn == turn and jobs_of(w)[slot].stage == Stage.STORE:
         store.answer_stale(w, now, slot)
 
 
 @compiled
-def _act(w: World, now: float, action: int, index: int, value: float) -> None:
-    region = w.regions[index]
+def _act(w: Addresses, now: float, action: int, index: int, value: float) -> None:
+    region = regions_of(w)[index]
     if action == Action.CACHE_SLOW:
         region.cache_slow = value
     elif action == Action.STORE_SLOW:
@@ -101,7 +117,7 @@ def _act(w: World, now: float, action: int, index: int, value: float) -> None:
     elif action == Action.AWAY:
         region.away = int(value)
     elif action == Action.STORM:
-        w.rules[0].storm_retries = int(value)
+        rules_of(w).storm_retries = int(value)
     elif action == Action.FARTHER:
         region.network += value
     else:
@@ -109,83 +125,85 @@ def _act(w: World, now: float, action: int, index: int, value: float) -> None:
 
 
 @compiled
-def _act_on_pods(w: World, action: int, first: int, many: int) -> None:
+def _act_on_pods(w: Addresses, action: int, first: int, many: int) -> None:
     for pod in range(first, first + many):
         if action == Action.LOSE_PODS:
             pods.kill(w, pod)
         elif action == Action.UNLIST_PODS:
-            w.pods[pod].listed = 0
+            pods_of(w)[pod].listed = 0
         else:
-            w.pods[pod].lost = 0
-            w.pods[pod].listed = 1
+            pods_of(w)[pod].lost = 0
+            pods_of(w)[pod].listed = 1
 
 
 @compiled
-def _end_second(w: World, now: float, second: int) -> None:
+def _end_second(w: Addresses, now: float, second: int) -> None:
     """What is a state, not a count, is looked at when the second ends."""
-    for index in range(w.regions.size):
-        region = w.regions[index]
+    for index in range(regions_of(w).size):
+        region = regions_of(w)[index]
         store.clock_busy(w, now, index)
         waiting = 0
         for pod in range(region.first_pod, region.first_pod + region.pods):
-            waiting += w.pods[pod].waiting
+            waiting += pods_of(w)[pod].waiting
         if second >= 0:
-            w.seconds[index, second, Count.STORE_BUSY] = region.busy_area / max(region.servers, 1)
-            w.seconds[index, second, Count.STORE_QUEUE] = region.waiting
-            w.seconds[index, second, Count.POD_QUEUE] = waiting
+            seconds_of(w)[index, second, Count.STORE_BUSY] = region.busy_area / max(region.servers, 1)
+            seconds_of(w)[index, second, Count.STORE_QUEUE] = region.waiting
+            seconds_of(w)[index, second, Count.POD_QUEUE] = waiting
         region.busy_area = 0.0
 
 
 @compiled
-def _next_region(w: World) -> int:
+def _next_region(w: Addresses) -> int:
     first = 0
-    for region in range(1, w.regions.size):
-        if w.regions[region].next_arrival < w.regions[first].next_arrival:
+    for region in range(1, regions_of(w).size):
+        if regions_of(w)[region].next_arrival < regions_of(w)[first].next_arrival:
             first = region
     return first
 
 
 @compiled
-def _play(w: World, until: float, action: int) -> int:
-    tally = w.tally
-    for index in range(w.regions.size):
-        if w.regions[index].next_arrival == 0:
-            w.regions[index].next_arrival = clients.next_arrival(w, index, 0.0)
-    tick = np.floor(w.regions[0].busy_since) + 1
+def _play(w: Addresses, until: float, action: int) -> int:
+    tally = tally_of(w)
+    if tally[Tally.EVENTS] == 0:
+        np.random.seed(rules_of(w).seed)
+        for index in range(regions_of(w).size):
+            regions_of(w)[index].next_arrival = clients.next_arrival(w, index, 0.0)
+    tick = np.floor(regions_of(w)[0].busy_since) + 1
     while tally[Tally.FULL] == 0:
         region = _next_region(w)
-        arrival = w.regions[region].next_arrival
-        event = w.heap_at[0] if tally[Tally.HEAP] else np.inf
-        place = tally[Tally.TIMER_FIRST] % w.timer_at.size
-        timer = w.timer_at[place] if tally[Tally.TIMER_FIRST] < tally[Tally.TIMER_END] else np.inf
-        act = w.actions[action, 0] if action < w.actions.shape[0] else np.inf
+        arrival = regions_of(w)[region].next_arrival
+        event = heap_of(w)[0].at if tally[Tally.HEAP] else np.inf
+        place = tally[Tally.TIMER_FIRST] % timers_of(w).size
+        timer = timers_of(w)[place].at if tally[Tally.TIMER_FIRST] < tally[Tally.TIMER_END] else np.inf
+        act = actions_of(w)[action].at if action < actions_of(w).size else np.inf
         now = min(min(arrival, event), min(timer, act))
         while tick <= min(now, until):
-            _end_second(w, tick, int(tick - w.rules[0].warm_up) - 1)
+            _end_second(w, tick, int(tick - rules_of(w).warm_up) - 1)
             tick += 1
         if now >= until:
             break
         tally[Tally.EVENTS] += 1
         if now == act:
-            _act(w, now, int(w.actions[action, 1]), int(w.actions[action, 2]), w.actions[action, 3])
+            happening = actions_of(w)[action]
+            _act(w, now, happening.action, happening.region, happening.value)
             action += 1
         elif now == arrival:
-            w.regions[region].next_arrival = clients.next_arrival(w, region, now)
+            regions_of(w)[region].next_arrival = clients.next_arrival(w, region, now)
             clients.arrive(w, now, region)
         elif now == timer:
             tally[Tally.TIMER_FIRST] += 1
-            clients.give_up(w, now, w.timer_request[place], w.timer_turn[place])
+            clients.give_up(w, now, timers_of(w)[place].request, timers_of(w)[place].turn)
         else:
             kind, slot, turn = next_event(w)
             _happen(w, now, kind, slot, turn)
     return action
 
 
-def _kept(sources: int) -> Callable[[World, float, int], int]:
+def _kept(sources: int) -> Callable[[Addresses, float, int], int]:
     """Machine code is kept for the next process. numba takes it for good as long as this file has not changed; a number
     that stands for all the engine's sources, and enters into the code, makes it see the others, too."""
 
-    def play(w: World, until: float, action: int) -> int:
+    def play(w: Addresses, until: float, action: int) -> int:
         return _play(w, until, action) if sources else action
 
     try:
@@ -200,5 +218,6 @@ def _fingerprint() -> int:
 
 
 play = _kept(_fingerprint())
-"""play(world, until, action): everything before `until`, a full second; of `World.actions` those from number `action`
-on. -> the next action."""
+"""play(addresses of a World, until, action): everything before `until`, a full second; of the world's actions those
+from number `action` on. -> the next action. What is random depends on the world's seed alone, as long as one world is
+played to its end before another one of the same thread."""

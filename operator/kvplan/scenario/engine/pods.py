@@ -1,36 +1,39 @@
 """Pods: one event loop each, first come first served, visited once or more by each job."""
 
-from kvplan.scenario.engine.heap import schedule
-from kvplan.scenario.engine.state import (
-    NOBODY,
-    Count,
-    Event,
-    Law,
-    Stage,
-    Tally,
-    World,
+import numpy as np
+
+from kvplan.scenario.engine.arrays import (
+    Addresses,
     compiled,
     count,
     draw,
     give_back,
+    jobs_of,
+    pods_of,
+    regions_of,
+    requests_of,
+    rules_of,
+    tally_of,
 )
+from kvplan.scenario.engine.heap import schedule
+from kvplan.scenario.engine.state import NOBODY, Count, Event, Law, Stage, Tally
 
 
 @compiled
-def end(w: World, job: int) -> None:
+def end(w: Addresses, job: int) -> None:
     """The pod forgets it."""
-    w.pods[w.jobs[job].pod].in_flight -= 1
-    give_back(w, Tally.FREE_JOB, w.jobs, job)
+    pods_of(w)[jobs_of(w)[job].pod].in_flight -= 1
+    give_back(w, Tally.FREE_JOB, jobs_of(w), job)
 
 
 @compiled
-def lose(w: World, job: int) -> None:
+def lose(w: Addresses, job: int) -> None:
     """Its pod is gone. The gateway counts it as under way until the client gives up."""
-    own = w.jobs[job]
-    if w.requests[own.request].turn == own.request_turn:
+    own = jobs_of(w)[job]
+    if requests_of(w)[own.request].turn == own.request_turn:
         own.stage = Stage.LOST
     else:
-        w.tally[Tally.LOST] += 1
+        tally_of(w)[Tally.LOST] += 1
         end(w, job)
 
 
@@ -46,10 +49,10 @@ def _law_of(stage: int) -> int:
 
 
 @compiled
-def _serve(w: World, now: float, job: int) -> None:
-    own = w.jobs[job]
-    pod = w.pods[own.pod]
-    work = draw(w.random, w.laws[own.region, _law_of(own.stage)]) + pod.debt
+def _serve(w: Addresses, now: float, job: int) -> None:
+    own = jobs_of(w)[job]
+    pod = pods_of(w)[own.pod]
+    work = draw(w, own.region, _law_of(own.stage)) + pod.debt
     pod.debt = 0.0
     pod.serving = job
     count(w, own.region, now, Count.POD_BUSY, work)
@@ -57,9 +60,9 @@ def _serve(w: World, now: float, job: int) -> None:
 
 
 @compiled
-def visit(w: World, now: float, job: int) -> None:
-    own = w.jobs[job]
-    pod = w.pods[own.pod]
+def visit(w: Addresses, now: float, job: int) -> None:
+    own = jobs_of(w)[job]
+    pod = pods_of(w)[own.pod]
     if pod.lost or pod.epoch != own.epoch:
         lose(w, job)
     elif pod.serving == NOBODY:
@@ -69,22 +72,22 @@ def visit(w: World, now: float, job: int) -> None:
         if pod.head == NOBODY:
             pod.head = job
         else:
-            w.jobs[pod.tail].link = job
+            jobs_of(w)[pod.tail].link = job
         pod.tail = job
         pod.waiting += 1
 
 
 @compiled
-def serve_next(w: World, now: float, index: int) -> None:
+def serve_next(w: Addresses, now: float, index: int) -> None:
     """With `deadline`, what nobody waits for is not begun."""
-    pod = w.pods[index]
+    pod = pods_of(w)[index]
     pod.serving = NOBODY
     while pod.head != NOBODY:
         job = pod.head
-        pod.head = w.jobs[job].link
+        pod.head = jobs_of(w)[job].link
         pod.waiting -= 1
-        if w.rules[0].deadline and w.jobs[job].deadline < now:
-            w.tally[Tally.DROPPED] += 1
+        if rules_of(w).deadline and jobs_of(w)[job].deadline < now:
+            tally_of(w)[Tally.DROPPED] += 1
             end(w, job)
         else:
             _serve(w, now, job)
@@ -92,8 +95,8 @@ def serve_next(w: World, now: float, index: int) -> None:
 
 
 @compiled
-def kill(w: World, index: int) -> None:
-    pod = w.pods[index]
+def kill(w: Addresses, index: int) -> None:
+    pod = pods_of(w)[index]
     pod.lost = 1
     pod.epoch += 1
     pod.debt = 0.0
@@ -102,27 +105,27 @@ def kill(w: World, index: int) -> None:
         pod.serving = NOBODY
     while pod.head != NOBODY:
         job = pod.head
-        pod.head = w.jobs[job].link
+        pod.head = jobs_of(w)[job].link
         lose(w, job)
     pod.waiting = 0
 
 
 @compiled
-def choose(w: World, region: int) -> int:
+def choose(w: Addresses, region: int) -> int:
     """A pod that the gateway lists, by the balancing rule; NOBODY if there is none."""
-    own = w.regions[region]
-    rule = w.rules[0].balancing
+    own = regions_of(w)[region]
+    rule = rules_of(w).balancing
     if rule == LEAST_IN_FLIGHT:
         return _least(w, region)
     chosen = _any(w, region)
     if rule == ROUND_ROBIN:
         for _ in range(own.pods):
             own.next_pod = (own.next_pod + 1) % own.pods
-            if w.pods[own.first_pod + own.next_pod].listed:
+            if pods_of(w)[own.first_pod + own.next_pod].listed:
                 return int(own.first_pod + own.next_pod)
     if rule == POWER_OF_TWO:
         other = _any(w, region)
-        if chosen != NOBODY and w.pods[other].in_flight < w.pods[chosen].in_flight:
+        if chosen != NOBODY and pods_of(w)[other].in_flight < pods_of(w)[chosen].in_flight:
             return other
     return chosen
 
@@ -131,29 +134,29 @@ RANDOM, ROUND_ROBIN, POWER_OF_TWO, LEAST_IN_FLIGHT = 0, 1, 2, 3  # the balancing
 
 
 @compiled
-def _any(w: World, region: int) -> int:
-    own = w.regions[region]
+def _any(w: Addresses, region: int) -> int:
+    own = regions_of(w)[region]
     listed = 0
     for pod in range(own.first_pod, own.first_pod + own.pods):
-        listed += w.pods[pod].listed
+        listed += pods_of(w)[pod].listed
     if listed == 0:
         return NOBODY
     while True:
-        pod = own.first_pod + int(w.random.random() * own.pods)
-        if w.pods[pod].listed:
+        pod = own.first_pod + int(np.random.random() * own.pods)
+        if pods_of(w)[pod].listed:
             return int(pod)
 
 
 @compiled
-def _least(w: World, region: int) -> int:
+def _least(w: Addresses, region: int) -> int:
     """Ties go to the first from a random place on."""
-    own = w.regions[region]
-    start = int(w.random.random() * own.pods)
+    own = regions_of(w)[region]
+    start = int(np.random.random() * own.pods)
     best = NOBODY
     for step in range(own.pods):
         pod = own.first_pod + (start + step) % own.pods
-        if w.pods[pod].listed and (best == NOBODY or w.pods[pod].in_flight < w.pods[best].in_flight):
+        if pods_of(w)[pod].listed and (best == NOBODY or pods_of(w)[pod].in_flight < pods_of(w)[best].in_flight):
             best = pod
-            if w.pods[pod].in_flight == 0:
+            if pods_of(w)[pod].in_flight == 0:
                 break
     return best

@@ -1,4 +1,4 @@
-"""What the engine works on: one record a thing, in arrays with free lists.
+"""What the engine works on: the record of each thing, and what numbers mean.
 
 A slot's `turn` counts its owners: who remembers a slot with its turn can tell whether it still means the same. A
 request's turn also grows with each attempt, so a late answer, or the timer of an attempt that is over, means nothing.
@@ -6,17 +6,15 @@ request's turn also grows with each attempt, so a late answer, or the timer of a
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 NOBODY = -1
 NEVER = 1e300
-NOT_CACHED = -2  # in `older`: of keys that the region's cache does not have
+NOT_CACHED = -2
 
 REQUEST = np.dtype(
     [
@@ -77,6 +75,7 @@ POD = np.dtype(
 )
 REGION = np.dtype(
     [
+        ("share", "f8"),
         ("ttl", "f8"),
         ("cache_slow", "f8"),
         ("store_slow", "f8"),
@@ -107,9 +106,23 @@ REGION = np.dtype(
     ],
     align=True,
 )
+COPY = np.dtype(  # what a region's cache has of a key
+    [
+        ("fresh_until", "f8"),
+        ("older", "i4"),  # the next key by last use, or NOT_CACHED
+        ("newer", "i4"),
+        ("filling", "i4"),  # the work that fetches it, if coalescing
+    ],
+    align=True,
+)
+MOMENT = np.dtype([("at", "f8"), ("what", "i8")], align=True)  # of the heap: event, slot and turn in one number
+TIMER = np.dtype([("at", "f8"), ("request", "i4"), ("turn", "i4")], align=True)
+COLUMN = np.dtype([("own", "f4"), ("other", "i4")], align=True)  # of an alias table
+ACTION = np.dtype([("at", "f8"), ("value", "f8"), ("action", "i4"), ("region", "i4")], align=True)
 SHARD = np.dtype([("free_at", "f8"), ("breaker_until", "f8"), ("breaker_failures", "i4")], align=True)
 RULES = np.dtype(  # one record: the clients, and the protections (numbers are `NEVER`, or beyond reach, where off)
     [
+        ("seed", "i8"),
         ("warm_up", "f8"),
         ("timeout", "f8"),
         ("backoff", "f8"),
@@ -140,7 +153,7 @@ RULES = np.dtype(  # one record: the clients, and the protections (numbers are `
 
 
 class Law(IntEnum):
-    """Rows of `World.laws[region]`: (shape, first, second parameter)."""
+    """Rows of `laws[region]`: (shape, first, second parameter)."""
 
     HALF_READ = 0  # of a pod's work for a read: before the cache, and after it
     MISS = 1  # what a miss costs beyond a read
@@ -178,7 +191,7 @@ class Event(IntEnum):
 
 
 class Count(IntEnum):
-    """Columns of `World.seconds[region, second]`. The first four are of the requests that arrived in that second, by
+    """Columns of `seconds[region, second]`. The first four are of the requests that arrived in that second, by
     their clients' region; the others of what happened in it, by the region where it did."""
 
     ARRIVED = 0
@@ -198,7 +211,7 @@ class Count(IntEnum):
 
 
 class Tally(IntEnum):
-    """Rows of `World.tally`: what became of all attempts, warm-up included; and the slots in use."""
+    """Of `tally`: what became of all attempts, warm-up included; and the slots in use."""
 
     ATTEMPTS = 0
     ANSWERED = 1
@@ -223,37 +236,6 @@ class Tally(IntEnum):
     FULL = 20  # 1: no slot left, the run is void
 
 
-class World(NamedTuple):
-    random: np.random.Generator
-    rules: NDArray[Any]
-    regions: NDArray[Any]
-    laws: NDArray[np.float64]  # region, Law, 3
-    route: NDArray[np.float64]  # share of each region
-    pods: NDArray[Any]
-    shards: NDArray[Any]
-    requests: NDArray[Any]
-    jobs: NDArray[Any]
-    works: NDArray[Any]
-    nodes: NDArray[Any]
-    heap_at: NDArray[np.float64]
-    heap_what: NDArray[np.int64]
-    timer_at: NDArray[np.float64]
-    timer_request: NDArray[np.int32]
-    timer_turn: NDArray[np.int32]
-    alias_share: NDArray[np.float32]
-    alias_other: NDArray[np.int32]
-    until: NDArray[np.float64]  # region, key: the cached copy is fresh until then
-    older: NDArray[np.int32]  # region, key: the next by use, or NOT_CACHED
-    newer: NDArray[np.int32]
-    filling: NDArray[np.int32]  # region, key: the work that fetches it, if coalescing
-    near_until: NDArray[np.float64]  # pod, key
-    rates: NDArray[np.float64]  # region, slot of time: requests/s
-    actions: NDArray[np.float64]  # rows of (time, Action, region, value), by time
-    seconds: NDArray[np.float64]  # region, second, Count
-    latencies: NDArray[np.int32]  # region, second, bucket
-    tally: NDArray[np.int64]
-
-
 class Action(IntEnum):
     """What an event of the scenario does to the world, at a moment; `value` in brackets."""
 
@@ -270,54 +252,8 @@ class Action(IntEnum):
     FARTHER = 10  # s that the way to the region's clients takes longer
 
 
-CONSTANT, LOGNORMAL, GAMMA = 0.0, 1.0, 2.0  # shapes of `World.laws`
+CONSTANT, LOGNORMAL, GAMMA = 0.0, 1.0, 2.0  # shapes of `laws`
 BUCKETS = 700
 SHORTEST = 1e-4  # s: upper edge of the first bucket
 STEP = 0.02  # of the logarithm
 SLOT = 0.05  # s of `rates`
-
-
-def compiled(function: Function) -> Function:
-    """To machine code, as a part of what calls it. Without counting references to arrays, which takes longer than all
-    the rest: nothing in here makes an array, and the caller holds them all."""
-    return njit(_nrt=False)(function)  # type: ignore[no-any-return]
-
-
-@compiled
-def take(w: World, free: int, used: int, slots: NDArray[Any]) -> int:
-    """A free slot. Without one the run is void, and ends at the next event; the last slot stands in until then."""
-    index = w.tally[free]
-    if index != NOBODY:
-        w.tally[free] = slots[index].link
-        return int(index)
-    index = w.tally[used]
-    if index == slots.size - 1:
-        w.tally[Tally.FULL] = 1
-        return int(index)
-    w.tally[used] = index + 1
-    return int(index)
-
-
-@compiled
-def give_back(w: World, free: int, slots: NDArray[Any], index: int) -> None:
-    slots[index].turn += 1
-    slots[index].link = w.tally[free]
-    w.tally[free] = index
-
-
-@compiled
-def count(w: World, region: int, at: float, column: int, amount: float) -> None:
-    """To the second of `at`; nothing in the warm-up."""
-    second = int(np.floor(at - w.rules[0].warm_up))
-    if 0 <= second < w.seconds.shape[1]:
-        w.seconds[region, second, column] += amount
-
-
-@compiled
-def draw(random: np.random.Generator, law: NDArray[np.float64]) -> float:
-    """A service time: constant, lognormal or gamma."""
-    if law[0] == CONSTANT:
-        return float(law[1])
-    if law[0] == LOGNORMAL:
-        return float(np.exp(law[1] + law[2] * random.standard_normal()))
-    return float(random.standard_gamma(law[1]) * law[2])

@@ -2,34 +2,36 @@
 the queue, a circuit breaker, hedges, old copies."""
 
 from kvplan.scenario.engine import cache
-from kvplan.scenario.engine.clients import refuse
-from kvplan.scenario.engine.heap import schedule
-from kvplan.scenario.engine.pods import end, visit
-from kvplan.scenario.engine.state import (
-    NEVER,
-    NOBODY,
-    Count,
-    Event,
-    Law,
-    Stage,
-    Tally,
-    World,
+from kvplan.scenario.engine.arrays import (
+    Addresses,
     compiled,
+    copies_of,
     count,
     draw,
     give_back,
+    jobs_of,
+    nodes_of,
+    regions_of,
+    rules_of,
+    shards_of,
     take,
+    tally_of,
+    works_of,
 )
+from kvplan.scenario.engine.clients import refuse
+from kvplan.scenario.engine.heap import schedule
+from kvplan.scenario.engine.pods import end, visit
+from kvplan.scenario.engine.state import NEVER, NOBODY, Count, Event, Law, Stage, Tally
 
 
 @compiled
-def ask(w: World, now: float, job: int) -> None:
-    own = w.jobs[job]
-    rules, region = w.rules[0], w.regions[own.region]
+def ask(w: Addresses, now: float, job: int) -> None:
+    own = jobs_of(w)[job]
+    rules, region = rules_of(w), regions_of(w)[own.region]
     write = own.stage == Stage.WRITE
     stale = not write and rules.stale_for > 0 and cache.has_stale(w, own.region, own.key, now)
-    if rules.coalescing and not write and w.filling[own.region, own.key] != NOBODY:
-        _wait(w, w.filling[own.region, own.key], job)
+    if rules.coalescing and not write and copies_of(w)[own.region, own.key].filling != NOBODY:
+        _wait(w, copies_of(w)[own.region, own.key].filling, job)
     elif region.waiting >= rules.store_most or now < region.breaker_until:
         if stale:
             answer_stale(w, now, job)
@@ -47,153 +49,153 @@ def ask(w: World, now: float, job: int) -> None:
 
 
 @compiled
-def answer_stale(w: World, now: float, job: int) -> None:
-    own = w.jobs[job]
+def answer_stale(w: Addresses, now: float, job: int) -> None:
+    own = jobs_of(w)[job]
     count(w, own.region, now, Count.STALE, 1)
     own.stage = Stage.FILLED
     visit(w, now, job)
 
 
 @compiled
-def _wait(w: World, work: int, job: int) -> None:
-    w.jobs[job].stage = Stage.STORE
-    node = take(w, Tally.FREE_NODE, Tally.USED_NODES, w.nodes)
-    w.nodes[node].item = job
-    w.nodes[node].link = w.works[work].first
-    w.works[work].first = node
-    w.nodes[node].turn = w.jobs[job].turn
+def _wait(w: Addresses, work: int, job: int) -> None:
+    jobs_of(w)[job].stage = Stage.STORE
+    node = take(w, Tally.FREE_NODE, Tally.USED_NODES, nodes_of(w))
+    nodes_of(w)[node].item = job
+    nodes_of(w)[node].link = works_of(w)[work].first
+    works_of(w)[work].first = node
+    nodes_of(w)[node].turn = jobs_of(w)[job].turn
 
 
 @compiled
-def _new_work(w: World, now: float, region: int, key: int, write: bool) -> int:
-    index = take(w, Tally.FREE_WORK, Tally.USED_WORKS, w.works)
-    work = w.works[index]
+def _new_work(w: Addresses, now: float, region: int, key: int, write: bool) -> int:
+    index = take(w, Tally.FREE_WORK, Tally.USED_WORKS, works_of(w))
+    work = works_of(w)[index]
     work.asked = now
     work.key = key
     work.region = region
     work.write = write
     work.first = NOBODY
-    if not write and w.rules[0].coalescing:
-        w.filling[region, key] = index
-    if not write and w.rules[0].hedge_after < NEVER:
-        schedule(w, now + w.rules[0].hedge_after, Event.HEDGE, index, work.turn)
+    if not write and rules_of(w).coalescing:
+        copies_of(w)[region, key].filling = index
+    if not write and rules_of(w).hedge_after < NEVER:
+        schedule(w, now + rules_of(w).hedge_after, Event.HEDGE, index, work.turn)
     return index
 
 
 @compiled
-def enqueue(w: World, now: float, work: int) -> None:
+def enqueue(w: Addresses, now: float, work: int) -> None:
     """Also the second copy of it, a hedge."""
-    region = w.regions[w.works[work].region]
-    node = take(w, Tally.FREE_NODE, Tally.USED_NODES, w.nodes)
-    w.nodes[node].item = work
-    w.nodes[node].turn = w.works[work].turn
-    w.nodes[node].link = NOBODY
+    region = regions_of(w)[works_of(w)[work].region]
+    node = take(w, Tally.FREE_NODE, Tally.USED_NODES, nodes_of(w))
+    nodes_of(w)[node].item = work
+    nodes_of(w)[node].turn = works_of(w)[work].turn
+    nodes_of(w)[node].link = NOBODY
     if region.head == NOBODY:
         region.head = node
     else:
-        w.nodes[region.tail].link = node
+        nodes_of(w)[region.tail].link = node
     region.tail = node
     region.waiting += 1
-    serve_next(w, now, w.works[work].region)
+    serve_next(w, now, works_of(w)[work].region)
 
 
 @compiled
-def serve_next(w: World, now: float, index: int) -> None:
+def serve_next(w: Addresses, now: float, index: int) -> None:
     """As many as there are servers. With `deadline`, what nobody waits for is not begun."""
-    region, rules = w.regions[index], w.rules[0]
+    region, rules = regions_of(w)[index], rules_of(w)
     while region.busy < region.servers and region.head != NOBODY:
         node = region.head
-        region.head = w.nodes[node].link
+        region.head = nodes_of(w)[node].link
         region.waiting -= 1
-        work, turn = w.nodes[node].item, w.nodes[node].turn
-        give_back(w, Tally.FREE_NODE, w.nodes, node)
-        is_over = w.works[work].turn != turn  # its other copy was faster
+        work, turn = nodes_of(w)[node].item, nodes_of(w)[node].turn
+        give_back(w, Tally.FREE_NODE, nodes_of(w), node)
+        is_over = works_of(w)[work].turn != turn  # its other copy was faster
         if rules.deadline and (is_over or not _is_wanted(w, now, work)):
             if not is_over:
                 _drop(w, now, work)
             continue
-        law = Law.STORE_WRITE if w.works[work].write else Law.STORE_READ
+        law = Law.STORE_WRITE if works_of(w)[work].write else Law.STORE_READ
         clock_busy(w, now, index)
         region.busy += 1
-        schedule(w, now + draw(w.random, w.laws[index, law]) * region.store_slow, Event.STORE + index, work, turn)
+        schedule(w, now + draw(w, index, law) * region.store_slow, Event.STORE + index, work, turn)
 
 
 @compiled
-def clock_busy(w: World, now: float, index: int) -> None:
-    region = w.regions[index]
+def clock_busy(w: Addresses, now: float, index: int) -> None:
+    region = regions_of(w)[index]
     region.busy_area += region.busy * (now - region.busy_since)
     region.busy_since = now
 
 
 @compiled
-def _is_waiting(w: World, node: int) -> bool:
-    job = w.jobs[w.nodes[node].item]
-    return bool(job.turn == w.nodes[node].turn and job.stage == Stage.STORE)
+def _is_waiting(w: Addresses, node: int) -> bool:
+    job = jobs_of(w)[nodes_of(w)[node].item]
+    return bool(job.turn == nodes_of(w)[node].turn and job.stage == Stage.STORE)
 
 
 @compiled
-def _is_wanted(w: World, now: float, work: int) -> bool:
-    node = w.works[work].first
+def _is_wanted(w: Addresses, now: float, work: int) -> bool:
+    node = works_of(w)[work].first
     while node != NOBODY:
-        if _is_waiting(w, node) and w.jobs[w.nodes[node].item].deadline >= now:
+        if _is_waiting(w, node) and jobs_of(w)[nodes_of(w)[node].item].deadline >= now:
             return True
-        node = w.nodes[node].link
+        node = nodes_of(w)[node].link
     return False
 
 
 @compiled
-def _close(w: World, now: float, index: int) -> int:
+def _close(w: Addresses, now: float, index: int) -> int:
     """The work is over, one way or another; -> the first of the nodes of those who waited."""
-    work = w.works[index]
-    region = w.regions[work.region]
-    if w.rules[0].coalescing and not work.write:
-        w.filling[work.region, work.key] = NOBODY
-    if now - work.asked <= w.rules[0].breaker_store:
+    work = works_of(w)[index]
+    region = regions_of(w)[work.region]
+    if rules_of(w).coalescing and not work.write:
+        copies_of(w)[work.region, work.key].filling = NOBODY
+    if now - work.asked <= rules_of(w).breaker_store:
         region.breaker_failures = 0
     else:
         region.breaker_failures += 1
-        if region.breaker_failures >= w.rules[0].breaker_row:
-            region.breaker_until = now + w.rules[0].breaker_pause
+        if region.breaker_failures >= rules_of(w).breaker_row:
+            region.breaker_until = now + rules_of(w).breaker_pause
     first = int(work.first)
-    give_back(w, Tally.FREE_WORK, w.works, index)
+    give_back(w, Tally.FREE_WORK, works_of(w), index)
     return first
 
 
 @compiled
-def _drop(w: World, now: float, work: int) -> None:
+def _drop(w: Addresses, now: float, work: int) -> None:
     node = _close(w, now, work)
     while node != NOBODY:
-        following = w.nodes[node].link
+        following = nodes_of(w)[node].link
         if _is_waiting(w, node):
-            w.tally[Tally.DROPPED] += 1
-            end(w, w.nodes[node].item)
-        give_back(w, Tally.FREE_NODE, w.nodes, node)
+            tally_of(w)[Tally.DROPPED] += 1
+            end(w, nodes_of(w)[node].item)
+        give_back(w, Tally.FREE_NODE, nodes_of(w), node)
         node = following
 
 
 @compiled
-def done(w: World, now: float, index: int, work: int, turn: int) -> None:
+def done(w: Addresses, now: float, index: int, work: int, turn: int) -> None:
     """A server of that region is free; who waited goes on, unless another copy was faster."""
     clock_busy(w, now, index)
-    w.regions[index].busy -= 1
-    if w.works[work].turn == turn:
-        key, write = w.works[work].key, w.works[work].write
+    regions_of(w)[index].busy -= 1
+    if works_of(w)[work].turn == turn:
+        key, write = works_of(w)[work].key, works_of(w)[work].write
         cache.put(w, index, key, now)
-        shard = w.shards[cache.shard_of(w, index, key)]
-        shard.free_at = max(shard.free_at, now) + draw(w.random, w.laws[index, Law.CACHE]) * w.regions[index].cache_slow
+        shard = shards_of(w)[cache.shard_of(w, index, key)]
+        shard.free_at = max(shard.free_at, now) + draw(w, index, Law.CACHE) * regions_of(w)[index].cache_slow
         node = _close(w, now, work)
         while node != NOBODY:
-            following = w.nodes[node].link
+            following = nodes_of(w)[node].link
             if _is_waiting(w, node):
-                w.jobs[w.nodes[node].item].stage = Stage.WRITTEN if write else Stage.FILLED
-                visit(w, now, w.nodes[node].item)
-            give_back(w, Tally.FREE_NODE, w.nodes, node)
+                jobs_of(w)[nodes_of(w)[node].item].stage = Stage.WRITTEN if write else Stage.FILLED
+                visit(w, now, nodes_of(w)[node].item)
+            give_back(w, Tally.FREE_NODE, nodes_of(w), node)
             node = following
     serve_next(w, now, index)
 
 
 @compiled
-def hedge(w: World, now: float, work: int, turn: int) -> None:
-    if w.works[work].turn == turn:
-        count(w, w.works[work].region, now, Count.HEDGES, 1)
+def hedge(w: Addresses, now: float, work: int, turn: int) -> None:
+    if works_of(w)[work].turn == turn:
+        count(w, works_of(w)[work].region, now, Count.HEDGES, 1)
         enqueue(w, now, work)
