@@ -1,7 +1,7 @@
 """KVCluster.spec -> what the planner (`kvplan`) is asked and answers: pods for `replicas: auto`, and a p95 at a load.
 
-An answer is remembered: the planner thinks once about a question, for up to a second, so ask it in a thread. kvplan is
-imported where it is used: it brings numpy and scipy, which an operator without workloads shall not pay for.
+An answer is remembered: the planner thinks once about a question, but so long that it is to be asked in a thread.
+kvplan is imported where it is used: an operator without workloads shall not pay for numpy and scipy.
 """
 
 from collections.abc import Mapping
@@ -107,7 +107,7 @@ def _named(given: "Inputs", name: str) -> "PlannedRegion":
     return next(region for region in given.regions if region.name == name)
 
 
-def settled(spec: KVClusterSpec, sizes: Mapping[str, Size], known: KVClusterStatus) -> KVClusterSpec:
+def settled(spec: KVClusterSpec, planned: Mapping[str, Size], known: KVClusterStatus) -> KVClusterSpec:
     """The spec with a number in place of every `auto`; whoever comes after reads numbers only.
 
     Without an answer a region keeps the pods it has. While a canary is under way no region gets fewer: its stable
@@ -117,8 +117,8 @@ def settled(spec: KVClusterSpec, sizes: Mapping[str, Size], known: KVClusterStat
     is_rolling_out = known.rollout.canary is not None
 
     def number(region: Region) -> int:
-        before, planned = had.get(region.name) or region.min_replicas, sizes[region.name].pods
-        wanted = before if planned is None else max(planned, before) if is_rolling_out else planned
+        before, pods = had.get(region.name) or region.min_replicas, planned[region.name].pods
+        wanted = before if pods is None else max(pods, before) if is_rolling_out else pods
         return min(max(wanted, region.min_replicas), region.max_replicas)
 
     regions = [

@@ -14,7 +14,7 @@ from kvoperator.core.rollout import advance
 from kvoperator.core.rollout.model import Effects, Event, Facts, RegionFacts, Request, RevisionFacts, Verb
 from kvoperator.core.rollout.transitions import Transition
 
-REPLICAS = 5
+FEW, MANY = 5, 11
 REGIONS = ("r1", "r2", "r3")
 IMAGES = [f"kv:{n}" for n in range(4)]
 PLANS = (
@@ -34,7 +34,7 @@ class RolloutWorld(RuleBasedStateMachine):
     def begin(self, plan: list[Step], on_failure: OnFailure, bake: str) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.state = RolloutStatus()
-        self.image, self.count = "kv:0", 2
+        self.image, self.count, self.replicas = "kv:0", 2, FEW
         self.plan, self.on_failure, self.bake = plan, on_failure, bake
         self.pods: dict[str, dict[str, RevisionFacts]] = {name: {} for name in REGIONS}
         self.actual: dict[str, dict[str, int]] = {name: {} for name in REGIONS}  # what the gateway really does
@@ -51,7 +51,7 @@ class RolloutWorld(RuleBasedStateMachine):
     def spec(self) -> KVClusterSpec:
         return KVClusterSpec(
             release=Release(image=self.image),
-            regions=[Region(name=name, zones=["a"], replicas=REPLICAS) for name in REGIONS[: self.count]],
+            regions=[Region(name=name, zones=["a"], replicas=self.replicas) for name in REGIONS[: self.count]],
             rollout=Rollout(
                 steps=self.plan,
                 bake=self.bake,
@@ -108,7 +108,7 @@ class RolloutWorld(RuleBasedStateMachine):
             assert all(weight >= 0 for weight in plan.weights.values())
             ready = self.pods[name].get(canary or "", RevisionFacts()).ready
             share = plan.weights.get(canary or "", 0)
-            assert share * REPLICAS <= 100 * ready, "more traffic than ready pods can carry"
+            assert share * self.replicas <= 100 * ready, "more traffic than ready pods can carry"
             assert share <= self.state.traffic
             if self.state.phase in (Phase.PREFLIGHT, Phase.ROLLING_BACK):
                 assert share == 0
@@ -173,7 +173,7 @@ class RolloutWorld(RuleBasedStateMachine):
             self.actual[region] = {r: w for r, w in self.effects.regions[region].weights.items() if w}
         self.do_pass()
 
-    @rule(region=st.sampled_from(REGIONS), ready=st.integers(0, REPLICAS), image=st.sampled_from(IMAGES))
+    @rule(region=st.sampled_from(REGIONS), ready=st.integers(0, MANY), image=st.sampled_from(IMAGES))
     def pods_change(self, region: str, ready: int, image: str) -> None:
         name = revision(self.spec.model_copy(update={"release": Release(image=image)})).name
         if pods := self.pods[region].get(name):
@@ -212,6 +212,12 @@ class RolloutWorld(RuleBasedStateMachine):
     @rule(count=st.integers(1, 3))
     def regions_come_and_go(self, count: int) -> None:
         self.count = count
+        self.do_pass()
+
+    @rule(more=st.integers(1, 3))
+    def regions_are_given_more_pods(self, more: int) -> None:
+        """As `replicas: auto` may at any time."""
+        self.replicas = min(self.replicas + more, MANY)
         self.do_pass()
 
     @rule(verb=st.sampled_from(Verb), replay=st.booleans())

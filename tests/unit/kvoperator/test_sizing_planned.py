@@ -1,5 +1,7 @@
 """What the planner answers about a spec: pods for `auto`, a p95 at a load, or in a sentence why not."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -28,6 +30,11 @@ def a_spec(peak_qps: int, **changes: Any) -> KVClusterSpec:
 
 def planned(spec: KVClusterSpec) -> list[int]:
     return [size.pods or 0 for size in sizes(spec).values()]
+
+
+def test_an_operator_without_workloads_does_not_load_the_planner() -> None:
+    program = "import sys, kvoperator.runtime.app; print({'kvplan', 'numpy', 'scipy'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "set()\n"
 
 
 def test_nothing_is_asked_where_all_replicas_are_numbers() -> None:
