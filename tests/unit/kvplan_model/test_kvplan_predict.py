@@ -123,6 +123,18 @@ def test_a_latency_from_the_first_service_leaves_out_the_wait_before() -> None:
     assert predict(seen).latency.quantiles[95] == pytest.approx(0.01 * math.log(20), rel=1e-3)
 
 
+def test_it_leaves_out_the_first_wait_alone_if_the_pod_is_visited_again() -> None:
+    steps = (
+        Visit("pod", EXPONENTIAL, hop=Deterministic(0.004)),
+        Pause("way", Deterministic(0.1)),
+        Visit("pod", EXPONENTIAL),
+    )
+    whole = System(120, (POD,), (Class("all", 1.0, steps),))
+    seen = replace(whole, classes=(replace(whole.classes[0], from_service=True),))
+    left_out = predict(whole).latency.mean - predict(seen).latency.mean
+    assert left_out == pytest.approx(predict(whole).stations[0].wait + 0.002, rel=0.05)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     load=st.floats(0.1, 0.93), more=st.floats(0.005, 0.05), servers=st.sampled_from([1, 3, 16]), cv=st.floats(0.3, 1.5)
