@@ -46,7 +46,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "model"
 REPORT, PAGE = BUILD / "report.json", ROOT / "docs" / "model-measured.md"
 SHORT_REPORT, SHORT_PAGE = BUILD / "short.json", BUILD / "short.md"
-_PLAYED = 150_000  # requests of the event loop that is played
+_PLAYED = 1_000_000  # requests of the event loop that is played
 
 
 def main() -> int:
@@ -127,11 +127,7 @@ def _run(number: int, load: float, pod: Pod, known: Costs, seconds: float) -> pa
     run: pages.Run = {"round": number, "load": load, "intended": rate}
     try:
         sent = send(pod, rate=rate, seconds=seconds, seed=1000 * number + round(100 * load))
-        run["predicted"] = {
-            "kvplan": _predicted(known, rate),
-            "own": _predicted(known.of_run(sent), sent.rate),
-            "turns": _played(known, rate),
-        }
+        run["predicted"] = _predictions(known, sent, rate)
     except (BenchError, OSError, ValueError, KvplanError) as error:
         return run | {"void": [f"it failed: {error}"]}
     return run | {
@@ -163,17 +159,31 @@ def void(sent: Sent, rate: float, others: float) -> list[str]:
     return [why for is_so, why in checks if is_so]
 
 
+def _predictions(known: Costs, sent: Sent, rate: float) -> dict[str, dict[str, float]]:
+    own = known.of_run(sent)
+    plain, by_own = _predicted(known, rate), _predicted(own, sent.rate)
+    return {"kvplan": plain, "turns": _plus_turns(plain, known, rate), "own": _plus_turns(by_own, own, sent.rate)}
+
+
 def _predicted(known: Costs, rate: float) -> dict[str, float]:
     quantiles = predict(system(known, rate)).latency.quantiles
-    return {name: quantiles[float(name[1:])] for name in pages.PERCENTILES}
+    return {name: float(quantiles[float(name[1:])]) for name in pages.PERCENTILES}
 
 
-def _played(known: Costs, rate: float) -> dict[str, float]:
+def _plus_turns(predicted: dict[str, float], known: Costs, rate: float) -> dict[str, float]:
+    """And what it takes that the loop writes at the end of its turns: the event loop played that way, less the same
+    played first come, first served."""
     shape = known.shape
     works = [LogNormal(known.warm * share, cv) for share, cv in zip(shape.shares, shape.cvs, strict=True)]
     steps = [Step(works[0]), Step(works[1], after=shape.gap), Step(works[2])]
-    found = latencies(steps, rate=rate, wake=known.wake, requests=_PLAYED, seed=1, in_turns=True) + known.rest
-    return {name: float(np.quantile(found, float(name[1:]) / 100)) for name in pages.PERCENTILES}
+    in_turns, in_order = (
+        latencies(steps, rate=rate, requests=_PLAYED, seed=1, in_turns=in_turns) for in_turns in (True, False)
+    )
+    return {
+        name: seconds + float(np.quantile(in_turns, percent) - np.quantile(in_order, percent))
+        for name, seconds in predicted.items()
+        for percent in [float(name[1:]) / 100]
+    }
 
 
 def _percent(shares: tuple[float, ...]) -> str:

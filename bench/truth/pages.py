@@ -13,9 +13,9 @@ _ABOUT = (
 )
 PERCENTILES = ("p50", "p95", "p99")
 PREDICTIONS = {
-    "kvplan": "kvplan's prediction from what was measured before the run; the one that the bars are for",
-    "own": "kvplan's prediction with the CPU seconds that the run itself has used",
-    "turns": "not kvplan: the event loop played with its turns and its waking up (`bench/truth/turns.py`)",
+    "kvplan": "kvplan's prediction from what was measured before the run",
+    "turns": "the same, and what the event loop's turns add to first come, first served (`bench/truth/turns.py`)",
+    "own": "as `turns`, with the CPU seconds that the run itself has used",
 }
 
 
@@ -37,22 +37,24 @@ def error(run: Run, prediction: str, percentile: str) -> float:
 
 
 def verdicts(runs: Sequence[Run], bars: dict[float, float]) -> list[list[str]]:
-    """A row a load: mean |p95 error| of the valid runs, of each prediction, and whether the bar is held."""
+    """A row a load: mean |p95 error| of the valid runs, of each prediction, and whether it is within the bar."""
     rows = []
     for load, bar in bars.items():
         valid = [run for run in runs if run["load"] == load and not run["void"]]
         void = sum(run["load"] == load for run in runs) - len(valid)
-        row = [f"{load:g}", str(len(valid)), str(void)]
-        for prediction in PREDICTIONS:
-            errors = [error(run, prediction, "p95") for run in valid]
-            row.append(f"{mean(map(abs, errors)):.1%} (median {median(errors):+.1%})" if errors else "-")
-        held = mean(abs(error(run, "kvplan", "p95")) for run in valid) <= bar if valid else None
-        row.append(f"<= {bar:.0%}: " + {True: "held", False: "NOT HELD", None: "not measured"}[held])
-        rows.append(row)
+        found = [_verdict([error(run, name, "p95") for run in valid], bar) for name in PREDICTIONS]
+        rows.append([f"{load:g}", str(len(valid)), str(void), f"{bar:.0%}", *found])
     return rows
 
 
-VERDICT_COLUMNS = ("load", "valid", "void", *PREDICTIONS, "bar for kvplan")
+def _verdict(errors: list[float], bar: float) -> str:
+    if not errors:
+        return "not measured"
+    found = mean(map(abs, errors))
+    return f"{found:.1%}, {'within' if found <= bar else 'BEYOND'} (median {median(errors):+.1%})"
+
+
+VERDICT_COLUMNS = ("load", "valid", "void", "bar", *PREDICTIONS)
 
 
 def line(run: Run) -> str:
