@@ -117,6 +117,8 @@ class System:
             raise InputError(f"the rate is {self.rate:g} requests/s; expected a number above 0")
         if not (math.isfinite(self.scv) and self.scv >= 0):
             raise InputError(f"the squared CV of arrivals is {self.scv:g}; expected a number not below 0")
+        if self.retries < 0 or (self.timeout is not None and not self.timeout > 0):
+            raise InputError(f"a timeout of {self.timeout} s, {self.retries} retries; expected above 0, and 0 or more")
         names = [station.name for station in self.stations]
         if len(set(names)) != len(names):
             raise InputError(f"two stations have one name: {', '.join(sorted(names))}")

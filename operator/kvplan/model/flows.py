@@ -48,9 +48,10 @@ def _rate(system: System, each: Class, extras: Extras) -> float:
 def _evenness(system: System, extras: Extras, known: Mapping[str, Traffic]) -> dict[str, float]:
     """SCV of the arrivals at each station's pools.
 
-    Each station sees the streams over a time of its own, a part of its `memory`. Over a short one, a stream that leaves
-    a queue is as uneven as the times between single departures (Whitt 1983, eq. 39), over a long one as the stream that
-    went in (`carried`). All of it is linear in the excess over 1, a Poisson stream's.
+    Each station sees the streams over a time of its own, a part of its memory: of the relaxation time of a reflected
+    Brownian motion with its drift and variance. Over a short one, a stream that leaves a queue is as uneven as the
+    times between single departures (Whitt 1983, sec. 4.5), over a long one as the stream that went in (`carried`). All
+    of it is linear in the excess over 1, a Poisson stream's.
     """
     if not known:
         return {}
@@ -74,7 +75,7 @@ def _evenness(system: System, extras: Extras, known: Mapping[str, Traffic]) -> d
 @dataclass(frozen=True)
 class _Streams:
     """What of a stream's excess over a Poisson stream's SCV arrives at a pool of a station: after it was split, and
-    evened out by the others (Whitt 1983, eq. 24, 29, 33, 36)."""
+    evened out by the others (Whitt 1983, sec. 4.2 to 4.4)."""
 
     inside: Floats  # [to station, from station]
     outside: Floats  # [to station]

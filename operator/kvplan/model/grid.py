@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +33,6 @@ class Grid:
 
     step: float
     size: int
-
-    @property
-    def end(self) -> float:
-        return self.step * self.size
 
     @cached_property
     def nodes(self) -> Floats:
@@ -84,23 +80,15 @@ class Mass:
         """(size,) P(time <= border)."""
         return np.cumsum(self.values)
 
-    def then(self, *others: Self) -> "Mass":
-        """The time of this and then the others, independent of each other."""
-        return in_a_row([self, *others])
-
     def kth(self, needed: int, copies: int) -> "Mass":
         """The time until `needed` of `copies` independent such times are over: the order statistic, of F and n = copies
         sum of C(n, i) F^i (1 - F)^(n - i) over i >= needed (David, Nagaraja 2003, eq. 2.1.3)."""
         if copies == 1:
             return self
-        over = np.clip(self.cumulated, 0.0, 1.0)
-        return _of_tail(
-            self.grid,
-            sum(
-                (math.comb(copies, i) * over**i * (1 - over) ** (copies - i) for i in range(needed)),
-                start=np.zeros(self.grid.size),
-            ),
-        )
+        over, tail = np.clip(self.cumulated, 0.0, 1.0), np.zeros(self.grid.size)
+        for i in range(needed):
+            tail += math.comb(copies, i) * over**i * (1 - over) ** (copies - i)
+        return _of_tail(self.grid, tail)
 
     def or_after(self, delay: float, other: "Mass") -> "Mass":
         """The first to end of this and an independent `other` that begins `delay` seconds later: a hedge. Both are

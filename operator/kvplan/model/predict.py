@@ -14,7 +14,7 @@ from kvplan.model.prediction import ClassPrediction, Latency, Part, Prediction, 
 from kvplan.model.queues import markov_wait, mean_wait, waiting_share
 from kvplan.model.settle import settled
 from kvplan.model.visits import Traffic
-from kvplan.system import Balancing, Class, System, Visit
+from kvplan.system import Balancing, Class, Step, System, Visit
 
 _LOADED = 0.2  # from here on a station's law of service matters
 _MOST_CV = 1.5
@@ -35,8 +35,8 @@ def predict(
     `thresholds` in seconds; `resolution` is FINE, or COARSE, which is fast and leaves out the p95 of M/M/c.
 
     A client that gives up lies above every percentile that it may, and is not in the mean; tries are taken as
-    independent. Raises UnstableError for a
-    station that cannot do its work; its subclass AmplifiedError if that is so only because of retries or hedges.
+    independent. Raises UnstableError for a station that cannot do its work; its subclass AmplifiedError if that is so
+    only because of retries or hedges.
     """
     if not percentiles or not all(0 < each < 100 for each in percentiles):
         raise InputError(f"percentiles {list(percentiles)}; expected one or more, between 0 and 100")
@@ -155,33 +155,23 @@ def _stations(system: System, path: Path) -> tuple[StationLoad, ...]:
 
 
 def _markov_p95(system: System, path: Path) -> float:
-    """What M/M/c knows: exponential services of the same means, Poisson arrivals, independent visits, no retries."""
-    traffics = {
-        name: replace(
-            each,
-            station=replace(each.station, balancing=Balancing.RANDOM),
-            scv=1.0,
-            laws=((1.0, Gamma(each.service, 1.0)),),
-        )
-        for name, each in path.traffics.items()
-    }
-    plain = Path(traffics, path.grid, path.laws)
+    """What M/M/c knows: exponential services of the same means, Poisson arrivals, independent visits."""
+    plain = Path({name: _markov(each) for name, each in path.traffics.items()}, path.grid, path.laws)
     ways = [
-        (
-            each.share,
-            in_a_row(
-                [
-                    plain.step(replace(step, law=Gamma(step.law.mean, 1.0)))
-                    if isinstance(step, Visit) and step.law.mean
-                    else plain.step(step)
-                    for step in each.steps
-                ]
-            ),
-        )
+        (each.share, in_a_row([plain.step(_exponential(step)) for step in each.steps]))
         for each in system.classes
         if each.counted
     ]
     return mixture([(share / sum(share for share, _ in ways), way) for share, way in ways]).quantile(0.95)
+
+
+def _markov(traffic: Traffic) -> Traffic:
+    station = replace(traffic.station, balancing=Balancing.RANDOM)
+    return replace(traffic, station=station, scv=1.0, laws=((1.0, Gamma(traffic.service, 1.0)),))
+
+
+def _exponential(step: Step) -> Step:
+    return replace(step, law=Gamma(step.law.mean, 1.0)) if isinstance(step, Visit) and step.law.mean else step
 
 
 def _beyond(system: System, found: Mapping[str, Traffic], late: float) -> str | None:

@@ -2,6 +2,7 @@
 make more of them. Found by repeated substitution from none on: the state of a system that was well before."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kvplan.errors import AmplifiedError
 from kvplan.laws import Law
@@ -35,7 +36,7 @@ def _extras(system: System, path: Path) -> Extras:
     }
     if system.timeout is None or not system.retries:
         return Extras({}, hedged)
-    late = {each.name: path.one_try(each).tail(system.timeout) for each in system.classes}
+    late = {each.name: path.one_try(replace(each, from_service=False)).tail(system.timeout) for each in system.classes}
     return Extras({name: sum(share**n for n in range(system.retries + 1)) for name, share in late.items()}, hedged)
 
 

@@ -48,7 +48,7 @@ def test_what_lies_behind_the_end_does_not_blur_what_lies_before() -> None:
     """A third of the sum is behind the end of this grid."""
     one = of_law(EXPONENTIAL, covering(0.018))
     exact = Gamma(0.015, 3**-0.5)
-    assert one.then(one, one).within(0.01) == pytest.approx(float(exact.cdf(np.array([0.01]))[0]), rel=1e-4)
+    assert in_a_row([one, one, one]).within(0.01) == pytest.approx(float(exact.cdf(np.array([0.01]))[0]), rel=1e-4)
 
 
 @pytest.mark.parametrize(("needed", "copies"), [(1, 2), (2, 2), (2, 3), (3, 3)])

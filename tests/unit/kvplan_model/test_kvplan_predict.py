@@ -268,6 +268,8 @@ def test_beyond_its_competence_it_says_so_and_why() -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(InputError, match=r"percentiles \[95, 100\]; expected one or more, between 0 and 100"):
         predict(one_station(50), percentiles=[95, 100])
+    with pytest.raises(InputError, match=r"a timeout of 0 s, 1 retries; expected above 0, and 0 or more"):
+        replace(one_station(50), timeout=0, retries=1)
     system = one_station(50)
     with pytest.raises(InputError, match="no class of the system is counted; expected one with a share above 0"):
         predict(replace(system, classes=(replace(system.classes[0], counted=False),)))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvplan.laws import Deterministic, Gamma, Law, LogNormal
-from kvplan.model.grid import Mass, covering, of_law
+from kvplan.model.grid import Mass, covering, in_a_row, of_law
 from kvplan.model.queues import carried, erlang_c, markov_wait, mean_wait, wait, waiting_share, weight_of_law
 
 EXPONENTIAL = Gamma(0.01, 1.0)
@@ -43,7 +43,7 @@ def test_with_exponential_services_the_wait_is_that_of_m_m_c(servers: int) -> No
 
 def test_with_one_server_the_sojourn_is_exponential() -> None:
     grid = covering(0.4)
-    sojourn = wait(0.7, 1, 1.0, [(1.0, EXPONENTIAL)], grid).then(of_law(EXPONENTIAL, grid))
+    sojourn = in_a_row([wait(0.7, 1, 1.0, [(1.0, EXPONENTIAL)], grid), of_law(EXPONENTIAL, grid)])
     for share in (0.1, 0.5, 0.95, 0.999):
         assert sojourn.quantile(share) == pytest.approx(-0.01 / 0.3 * math.log(1 - share), rel=1e-4)
 
