@@ -92,10 +92,8 @@ def _sight(spec: KVClusterSpec, region: str, pods: int, qps: float | None, p95s:
     times = f"p95 {two_digits(1000 * observed):g} ms, predicted {two_digits(1000 * predicted):g} ms"
     message = f"{times}, at {two_digits(qps):g} requests/s on {pods} pods"
     low, high = sorted((observed, predicted))
-    if high <= FACTOR * low or high - low <= SLACK_S:
-        return Sight(Reason.AGREES, message, qps, predicted, observed)
-    advice = "" if spec.workload and spec.workload.service else "; measure the planner's times: kvctl calibrate"
-    return Sight(Reason.PARTS_FROM_MODEL, message + advice, qps, predicted, observed)
+    parts = high > FACTOR * low and high - low > SLACK_S
+    return Sight(Reason.PARTS_FROM_MODEL if parts else Reason.AGREES, message, qps, predicted, observed)
 
 
 def told(

@@ -41,13 +41,6 @@ def test_a_p95_parts_from_the_model_by_a_factor_of_two_either_way(factor: float,
     assert seen(400, factor * EXPECTED).reason is reason
 
 
-def test_who_goes_by_guesses_is_told_to_measure() -> None:
-    workload = {"peakQPS": 1000, "service": {"podRead": {"meanMs": 1.2}}}
-    measured = KVClusterSpec.model_validate(SPEC.model_dump(by_alias=True, exclude_none=True) | {"workload": workload})
-    assert seen(400, 9.0).message.endswith("; measure the planner's times: kvctl calibrate")
-    assert sights(measured, PODS, {("eu", ""): 400}, {("eu", ""): 9.0})["eu"].message.endswith("on 4 pods")
-
-
 def test_times_within_the_histogram_s_first_bucket_cannot_part() -> None:
     quick = SPEC.model_dump(by_alias=True, exclude_none=True)
     quick["workload"]["service"] = {name: {"meanMs": 0.01} for name in ("podRead", "podMiss", "podWrite", "zoneHop")}
