@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 
@@ -10,16 +10,17 @@ from kvplan.errors import InputError
 from kvplan.plan.bill import bill
 from kvplan.plan.explained import First, limits, numbers
 from kvplan.plan.growth import data_bytes, growth, in_month
-from kvplan.plan.inputs import Inputs, mid
+from kvplan.plan.inputs import Inputs, Region, mid
 from kvplan.plan.outcome import Bill, Month, Number, Plan, RegionSize, State
 from kvplan.plan.outlook import holds, latencies
 from kvplan.plan.prices import PriceTable, load_prices
 from kvplan.plan.quantities import quantities
 from kvplan.plan.search import Choice, smallest
-from kvplan.plan.sizing import RULES
+from kvplan.plan.sizing import RULES, disk_bytes
 from kvplan.plan.states import Kind, hits, situations, state, survives_zone
 from kvplan.plan.worlds import spread, worlds
 
+LATER = 4  # one in so many worlds is looked at again in the last month
 NOT_COVERED = (
     "not covered: requests in bursts, pauses of garbage collectors, limits of connections, conditional writes, the CPU "
     "of relays, traffic of repair"
@@ -48,7 +49,7 @@ def make_plan(inputs: Inputs, *, samples: int = 256, seed: int = 0, today: date 
         states=states,
         bottleneck=limited[0],
         next_bottleneck=limited[1],
-        notes=_notes(first, states, prices),
+        notes=_notes(planned, states, prices),
     )
 
 
@@ -87,8 +88,9 @@ class _Sized:
 
     @cached_property
     def holding(self) -> float:
-        """The share of the worlds in which the objectives do."""
-        return sum(holds(world, self.sizes) for world in self.worlds) / len(self.worlds)
+        """The share of the worlds in which the objectives do; after the first month, of a part of the worlds."""
+        among = self.worlds if self.number == 1 else self.worlds[::LATER]
+        return sum(holds(world, self.sizes) for world in among) / len(among)
 
     @cached_property
     def _hits(self) -> Mapping[str, float]:
@@ -107,11 +109,22 @@ class _Sized:
 
 def _sized(inputs: Inputs, number: int, prices: PriceTable, today: date, drawn: Sequence[Inputs]) -> _Sized:
     grown = in_month(inputs, number)
-    try:
-        choices = {region.name: smallest(grown, region, prices, today) for region in grown.regions}
-    except InputError as error:
-        raise InputError(f"in month {number}, {error}" if number > 1 else str(error)) from None
+    choices: dict[str, Choice] = {}
+    for region in grown.regions:
+        twin = next(
+            (other for other in grown.regions if other.name in choices and _alike(region, other, prices)), region
+        )
+        try:
+            choice = choices.get(twin.name) or smallest(grown, region, prices, today)
+        except InputError as error:
+            raise InputError(f"in month {number}, {error}" if number > 1 else str(error)) from None
+        choices[region.name] = replace(choice, size=replace(choice.size, region=region.name))
     return _Sized(number, grown, [in_month(world, number) for world in drawn], choices, prices, today)
+
+
+def _alike(one: Region, other: Region, prices: PriceTable) -> bool:
+    """What is cheapest for one is so for the other. (Of equal shares each sees the same largest other region.)"""
+    return one.model_copy(update={"name": other.name}) == other and prices.of(one.name) == prices.of(other.name)
 
 
 def _month(month: _Sized, first: _Sized, last: _Sized) -> Month:
@@ -152,23 +165,28 @@ def _holds(month: _Sized, first: _Sized, last: _Sized) -> Number:
     """Computed for the first month and the last; evenly between."""
     at = (month.number - 1) / max(last.number - 1, 1)
     share = first.holding * (1 - at) + last.holding * at
-    between = "" if month is first or month is last else ", between the first month and the last"
-    return Number(share, "of worlds", share, share, f"{share:.1%} of {len(first.worlds)} worlds{between}")
-
-
-def _notes(first: _Sized, states: Sequence[State], prices: PriceTable) -> tuple[str, ...]:
-    inputs = first.inputs
-    fragile = [region.name for region in inputs.regions if not survives_zone(inputs, region)]
-    beyond = dict.fromkeys(each.prediction.beyond for each in states if each.prediction and each.prediction.beyond)
-    return (
-        *RULES,
-        *(
-            [f"a lost zone is not planned in {', '.join(fragile)}: with its copies a quorum may be gone"]
-            * bool(fragile)
-        ),
-        *(["a lost region is not planned: there is one only"] * (len(inputs.regions) == 1)),
-        *beyond,
-        *([first.bill.warning] if first.bill.warning else []),
-        prices.note,
-        NOT_COVERED,
+    count = len(first.worlds)
+    among = (
+        f"of {count} worlds"
+        if month is first
+        else f"on the way to month {last.number}, by every {LATER}th of {count} worlds"
     )
+    return Number(share, "of worlds", share, share, f"{share:.1%} {among}")
+
+
+def _notes(planned: Sequence[_Sized], states: Sequence[State], prices: PriceTable) -> tuple[str, ...]:
+    inputs, warning = planned[0].inputs, planned[0].bill.warning
+    fragile = [region.name for region in inputs.regions if not survives_zone(inputs, region)]
+    full = next((each.number for each in planned if any(not _has_room(each, size) for size in each.sizes.values())), 0)
+    beyond = dict.fromkeys(each.prediction.beyond for each in states if each.prediction and each.prediction.beyond)
+    said = {
+        f"the disks that are given are too small from month {full} on, by the rule above": full,
+        f"a lost zone is not planned in {', '.join(fragile)}: with its copies a quorum may be gone": fragile,
+        "a lost region is not planned: there is only one": len(inputs.regions) == 1,
+    }
+    found = [note for note, is_so in said.items() if is_so]
+    return (*RULES, *found, *beyond, *([warning] if warning else []), prices.note, NOT_COVERED)
+
+
+def _has_room(month: _Sized, size: RegionSize) -> bool:
+    return size.store_nodes * size.disk_bytes >= disk_bytes(month.inputs)
