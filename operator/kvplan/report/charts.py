@@ -50,7 +50,7 @@ _COLOURS = (
     "#8c8c94",
     "#d67195",
 )
-_COUNTS = StrMethodFormatter("{x:,.5g}")
+_COUNTS = StrMethodFormatter("{x:,.10g}")
 _GIB = 2.0**30
 _SPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 

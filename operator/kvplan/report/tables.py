@@ -226,11 +226,11 @@ def months(plan: Plan, *, ranges: bool = True) -> Table:
     ]
     first = plan.months[0]
     peak, cost = f"peak, {first.peak_qps.unit}", f"cost, {first.bill.currency}"
-    columns = ("month", peak, "data, one copy", "pods", "store nodes", "worst p95", cost, "worlds that hold")
+    columns = ("month", peak, "data, one copy", "pods", "store nodes", "worst p95", cost, "hold")
     says = (
         f"Pods and nodes: {' + '.join(region.name for region in plan.inputs.regions)}. "
         f"{'In brackets: 5 % to 95 % of the sampled worlds. ' if ranges else ''}"
-        "A world holds if the objectives do at peak with a zone lost and with a region lost."
+        "Hold: the worlds in which the objectives do, at peak with a zone lost and with a region lost."
     )
     return Table("Month by month", columns, tuple(rows), says)
 

@@ -234,6 +234,7 @@ def _one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_the_command_line_starts_without_the_planner() -> None:
-    program = "import sys, kvctl.plan.command; print([name for name in ('numpy', 'scipy', 'matplotlib') if name in sys.modules])"
+    large = ("numpy", "scipy", "matplotlib")
+    program = f"import sys, kvctl.plan.command; print([name for name in {large} if name in sys.modules])"
 
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -263,6 +263,7 @@ def test_a_curve_goes_through_the_state_that_the_plan_holds(computed: Plan) -> N
     curve = curves(computed)[0]
     normal = computed.states[0]
     assert normal.prediction
+    assert curve.loads[-1] == pytest.approx(0.97 * normal.rate / normal.prediction.stations[0].utilisation)
 
     below = max(index for index, load in enumerate(curve.loads) if load <= normal.rate)
     assert curve.quantiles[below][95] <= normal.prediction.latency.quantiles[95] * 1.02
