@@ -3,7 +3,7 @@
 What makes a run valid was written down before any was made, and is judged by the kernel's counters and the
 generator's, never by latencies. Void runs are published, too, and say why. Rounds are independent of each other: each
 starts a fresh pod, measures what a read costs it, and has one run at each load, in mixed order. A run that is in the
-report is not made again.
+report with a result is not made again.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from subprocess import SubprocessError
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def _round(
             )
             while loads:
                 yield _run(number, loads.pop(0), pod, known, seconds)
-    except (BenchError, OSError) as error:
+    except (BenchError, OSError, SubprocessError, ValueError) as error:
         for load in loads:
             yield {"round": number, "load": load, "void": [f"the round failed: {error}"]}
 
@@ -128,7 +129,7 @@ def _run(number: int, load: float, pod: Pod, known: Costs, seconds: float) -> pa
     try:
         sent = send(pod, rate=rate, seconds=seconds, seed=1000 * number + round(100 * load))
         run["predicted"] = _predictions(known, sent, rate)
-    except (BenchError, OSError, ValueError, KvplanError) as error:
+    except (BenchError, KvplanError, OSError, SubprocessError, ValueError) as error:
         return run | {"void": [f"it failed: {error}"]}
     return run | {
         "void": void(sent, rate, known.others),

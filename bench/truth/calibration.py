@@ -22,7 +22,7 @@ from kvplan.system import Class, Pause, Station, System, Visit
 _REQUEST, _SENDING = "RequestResponseCycle.run_asgi", "AbstractConnection._send_packed_command"  # tasks
 _VISITS = 3
 _IDLE_RATE, _STEPS_RATE = 40.0, 150.0
-_SATURATING = ("--max-in-flight", "8")  # of a rate that no pod can do: it always has something to do
+_SATURATING = ("--max-in-flight", "4")  # of a rate that no pod can do: about as many a turn as at a load of .85
 _MOST_RATE = 5000.0
 _MIDDLE = 0.6  # of the capacity
 _EVENLY = ("--arrivals", "constant")
@@ -100,13 +100,17 @@ def _cv(times: list[float]) -> float:
 
 
 def costs(pod: Pod, shape: Shape, seconds: float) -> Costs:
-    """Three loads on the pod that is to be measured: idle, saturated, in the middle."""
+    """Three loads on the pod that is to be measured: idle, saturated, in the middle. CPU a read is `warm` and `wake`
+    times the sleeps a read, in the latter two."""
     idle = send(pod, rate=_IDLE_RATE, seconds=seconds, seed=2, options=_EVENLY)
     full = send(pod, rate=_MOST_RATE, seconds=seconds, seed=3, options=_SATURATING)
     middle = send(pod, rate=_MIDDLE / full.cost, seconds=seconds, seed=4)
+    if middle.sleeps <= full.sleeps:
+        raise BenchError(f"the pod sleeps {middle.sleeps:.2f} times a read in the middle, {full.sleeps:.2f} saturated")
+    wake = max((middle.cost - full.cost) / (middle.sleeps - full.sleeps), 0.0)
     return Costs(
-        warm=full.cost,
-        wake=max((middle.cost - full.cost) / middle.sleeps, 0.0),
+        warm=full.cost - wake * full.sleeps,
+        wake=wake,
         rest=max(idle.latency_s("mean") - idle.cost - shape.gap, 0.0),
         idle=idle.cost,
         shape=shape,

@@ -20,8 +20,9 @@ PREDICTIONS = {
 
 
 def load_runs(path: Path) -> list[Run]:
+    """Those with a result: one that failed is made again."""
     runs: list[Run] = json.loads(path.read_text())["runs"] if path.is_file() else []
-    return runs
+    return [run for run in runs if "measured" in run]
 
 
 def save(path: Path, runs: Sequence[Run], rules: Sequence[str]) -> None:

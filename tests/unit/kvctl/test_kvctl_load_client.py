@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from random import Random
@@ -12,6 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from kvctl.errors import TargetError
 from kvctl.load.client import Load, Target
+from kvctl.load.laws import Arrivals
 from kvctl.load.report import CONNECTION, LOST, TIMEOUT, WRONG, Tally, summary
 from kvctl.load.schedule import Plan
 
@@ -127,6 +129,23 @@ async def test_a_stall_is_felt_by_every_request_that_was_due_in_it(server: Serve
 
     tally = await sent(server, Plan(rate=200, duration_s=0.5, keys=5), stall)
     assert tally.reads.percentile(75) > 0.05
+
+
+async def test_a_generator_that_could_not_send_in_time_says_so_and_its_latencies_count_that(server: Server) -> None:
+    """The server of this test runs in the generator's own loop, and holds it up once."""
+    held_up = 0
+
+    async def hold_up(_: web.Request) -> None:
+        nonlocal held_up
+        held_up += 1
+        if held_up == 20:
+            time.sleep(0.1)  # noqa: ASYNC251
+
+    tally = await sent(server, replace(SHORT, arrivals=Arrivals.CONSTANT, reads=1.0), hold_up)
+    late = [count for edge_s, count in tally.slip.buckets() if edge_s > 0.05]
+    waited = [count for edge_s, count in tally.reads.buckets() if edge_s > 0.05]
+    assert sum(waited) >= sum(late) >= 9  # 10 were due in the first half of it
+    assert tally.void
 
 
 async def test_a_load_can_be_stopped_early_and_still_counts_what_is_in_flight(server: Server) -> None:
