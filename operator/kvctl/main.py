@@ -21,6 +21,7 @@ from kvctl.lint import lint
 from kvctl.load.command import load
 from kvctl.plan.command import app as plan
 from kvctl.rollout.command import app as rollout
+from kvctl.simulate.command import simulate
 from kvdev.errors import KvdevError
 from kvplan.errors import KvplanError
 
@@ -57,6 +58,7 @@ app.command()(load)
 app.command()(calibrate)
 app.add_typer(rollout, name="rollout")
 app.add_typer(plan, name="plan")
+app.command()(simulate)
 
 
 def main() -> None:

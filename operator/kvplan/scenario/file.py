@@ -331,17 +331,21 @@ def scenario_of(data: Any, where: str) -> Scenario:
 def _sentence(error: ValidationError) -> str:
     """Of the first error: field, value, what was expected."""
     first = error.errors()[0]
-    path = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
-    said = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
-        return f"{path}: {said}" if path else said
-    if first["type"] == "missing":
-        return f"{path} is missing"
-    if first["type"] == "extra_forbidden":
-        return f"{path} is no field of a scenario; take it out, or mend its name"
-    if first["type"].startswith("union_tag"):
-        return f"{path}: {said}"
-    return f"{path} is {first['input']!r}; {said.replace('Input should be', 'expected')}"
+    path = ".".join(str(part) for part in first["loc"] if part not in _EVENTS)
+    match first["type"]:
+        case "missing":
+            return f"{path} is missing; expected a value, for there is no default"
+        case "extra_forbidden":
+            return f"{path} is no field of a scenario; take it out, or mend its name"
+        case "union_tag_not_found":
+            return f"{path}.event is missing; expected one of {', '.join(_EVENTS)}"
+        case "union_tag_invalid":
+            return f"{path}.event is {first['ctx']['tag']!r}; expected one of {', '.join(_EVENTS)}"
+        case "value_error":
+            said = first["msg"].removeprefix("Value error, ")
+            return f"{path}: {said}" if path else said
+        case _:
+            return f"{path} is {first['input']!r}; {first['msg'].replace('Input should be', 'expected')}"
 
 
-_TAGS = {"surge", "flush", "zone-lost", "region-lost", "slow", "retry-storm", "hot-key"}
+_EVENTS = ("surge", "flush", "zone-lost", "region-lost", "slow", "retry-storm", "hot-key")

@@ -37,6 +37,13 @@ class Run:
     def goodput_share(self) -> float:
         return float(_share(self.total(Count.ANSWERED).sum(), self._ended.sum()))
 
+    def goodput_of(self, seconds: slice, region: int) -> float:
+        """Of the clients of one region."""
+        answered, *others = (
+            self.seconds[region, seconds, each].sum() for each in (Count.ANSWERED, Count.FAILED, Count.SHED)
+        )
+        return float(_share(answered, answered + sum(others)))
+
     @property
     def _ended(self) -> Floats:
         return self.total(Count.ANSWERED) + self.total(Count.FAILED) + self.total(Count.SHED)
@@ -49,9 +56,10 @@ class Run:
     def hit_rate(self) -> Floats:
         return _share(self.total(Count.HITS), self.total(Count.LOOKUPS))
 
-    def quantiles(self, percentile: float) -> Floats:
-        """Of each second, all regions; NaN where nothing was answered."""
-        return np.array([quantile(each, percentile) for each in self.latencies.sum(axis=0)])
+    def quantiles(self, percentile: float, region: int | None = None) -> Floats:
+        """Of each second, of one region's clients or of all; NaN where nothing was answered."""
+        counts = self.latencies.sum(axis=0) if region is None else self.latencies[region]
+        return np.array([quantile(each, percentile) for each in counts])
 
     def p95(self, begin: int, end: int, region: int | None = None) -> float:
         """Over these seconds, the end not among them."""

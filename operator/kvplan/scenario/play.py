@@ -16,11 +16,11 @@ Progress = Callable[[float, float], None]  # seconds played, of how many
 _CHUNK = 5  # seconds between two reports
 
 
-def _say_nothing(_done: float, _all: float) -> None:
+def say_nothing(_done: float, _all: float) -> None:
     pass
 
 
-def play(scenario: Scenario, progress: Progress = _say_nothing) -> Run:
+def play(scenario: Scenario, progress: Progress = say_nothing) -> Run:
     """Raises InputError if more is under way than can be held."""
     made = world(scenario)
     end = scenario.warm_up + scenario.duration
@@ -37,7 +37,8 @@ def play(scenario: Scenario, progress: Progress = _say_nothing) -> Run:
 
 
 def _attempts(made: World) -> dict[str, int]:
-    return {each.name.lower(): int(made.tally[each]) for each in Tally if each <= Tally.CLOSED}
+    counted = {each.name.lower(): int(made.tally[each]) for each in Tally if each <= Tally.CLOSED}
+    return counted | {"inside": int(made.pods["in_flight"].sum())}
 
 
 @dataclass(frozen=True)

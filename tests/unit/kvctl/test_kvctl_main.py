@@ -21,7 +21,7 @@ def test_the_version_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 VERBS = ["status", "watch", "promote", "abort", "pause", "resume", "retry"]
 PLANS = ["plan", *(f"plan {verb}" for verb in ("explain", "compare", "mitigations"))]
-COMMANDS = ["load", "calibrate", *(f"rollout {verb}" for verb in VERBS), *PLANS, "demo"]
+COMMANDS = ["load", "calibrate", *(f"rollout {verb}" for verb in VERBS), *PLANS, "simulate", "demo"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -142,13 +142,15 @@ def _end_second(w: Addresses, now: float, second: int) -> None:
     for index in range(regions_of(w).size):
         region = regions_of(w)[index]
         store.clock_busy(w, now, index)
-        waiting = 0
+        waiting = there = 0
         for pod in range(region.first_pod, region.first_pod + region.pods):
             waiting += pods_of(w)[pod].waiting
+            there += 1 - pods_of(w)[pod].lost
         if second >= 0:
             seconds_of(w)[index, second, Count.STORE_BUSY] = region.busy_area / max(region.servers, 1)
             seconds_of(w)[index, second, Count.STORE_QUEUE] = region.waiting
             seconds_of(w)[index, second, Count.POD_QUEUE] = waiting
+            seconds_of(w)[index, second, Count.PODS] = there
         region.busy_area = 0.0
 
 

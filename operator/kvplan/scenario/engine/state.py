@@ -208,6 +208,7 @@ class Count(IntEnum):
     STORE_QUEUE = 11
     STALE = 12
     HEDGES = 13
+    PODS = 14  # there at the end of the second
 
 
 class Tally(IntEnum):
