@@ -102,18 +102,20 @@ def explain(
 
       kvctl plan explain -f kvcluster.yaml regions.eu-west.pods
     """
-    numbers = _planned(inputs(file, Changes(prices, service, months=1)), samples).numbers
-    if number is not None and number not in numbers:
-        close = difflib.get_close_matches(number, numbers, n=3, cutoff=0.4)
-        meant = f"; did you mean {' or '.join(close)}" if close else ""
-        raise UsageError(f"the plan has no number {number}{meant}? All names: kvctl plan explain -f {file}")
-    shown = numbers if number is None else {number: numbers[number]}
+    made = _planned(inputs(file, Changes(prices, service, months=1)), samples)
+    if number is not None and number not in made.numbers:
+        close = difflib.get_close_matches(number, made.numbers, n=3, cutoff=0.4)
+        meant = f"; did you mean {' or '.join(close)}?" if close else "."
+        raise UsageError(f"the plan has no number {number}{meant} All names: kvctl plan explain -f {file}")
     if output is Output.JSON:
-        print_json({name: asdict(each) for name, each in shown.items()})
+        from kvplan.report import as_json
+
+        found = as_json(made)["numbers"]
+        print_json(found if number is None else {number: found[number]})
         return
     from kvctl.plan import view
 
-    view.show([view.names(numbers)] if number is None else [*view.explained(number, numbers[number])])
+    view.show([view.names(made.numbers)] if number is None else [*view.explained(number, made.numbers[number])])
 
 
 @app.command()

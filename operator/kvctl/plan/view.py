@@ -37,9 +37,16 @@ def plan(plan: Plan, file: str) -> Iterator[Table | str]:
     yield asked(plan)
     for fact in facts(plan):
         yield f"{fact.name}: {fact.value}{f'; {fact.says}' if fact.says else ''}"
-    yield from (tables.sizes(plan), tables.states(plan), tables.costs(plan), tables.months(plan, ranges=False))
+    yield from (tables.sizes(plan), _states(plan), tables.costs(plan), tables.months(plan, ranges=False))
     yield ""
     yield f"Where a number comes from: kvctl plan explain -f {file}. All of it, with charts: --output html."
+
+
+def _states(plan: Plan) -> Table:
+    """A terminal has no room for a reason in each row: those that do not hold have it below."""
+    table = tables.states(plan)
+    reasons = [f"{state.region}, {state.name}: {state.why}." for state in plan.states if not state.holds]
+    return Table(table.title, table.columns[:-1], tuple(row[:-1] for row in table.rows), "\n".join(reasons))
 
 
 def names(numbers: Mapping[str, Number]) -> Table:
@@ -57,7 +64,7 @@ def explained(name: str, each: Number) -> Iterator[str]:
 def _rich(table: Table) -> RichTable:
     rich = RichTable(box=None, pad_edge=False)
     for index, column in enumerate(table.columns):
-        rich.add_column(column, justify="right" if index in table.right else "left", no_wrap=index not in table.long)
+        rich.add_column(column, justify="right" if index in table.right else "left", overflow="fold")
     for row in table.rows:
         rich.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     return rich

@@ -42,7 +42,7 @@ def _estimate(value: float | Range) -> str:
 
 
 def facts(plan: Plan) -> list[Fact]:
-    """Verdict, latency, cost, egress, bottleneck and the next one."""
+    """Verdict, latency, cost, bottleneck and the next one."""
     first, last = plan.months[0], plan.months[-1]
     later = f"month {last.number}: {number(last.cost)}" if last is not first else ""
     costs = "; ".join(filter(None, (interval(first.cost), later)))

@@ -76,6 +76,17 @@ def test_a_manifest_is_planned(told: Any, cluster: str) -> None:
         assert part in page
 
 
+def test_a_state_that_does_not_hold_says_why(told: Any, tmp_path: Path) -> None:
+    few = written(
+        tmp_path / "few.yaml", {**PLAN, "workload": {"peakQps": 9000}, "regions": [{**PLAN["regions"][0], "pods": 3}]}
+    )
+
+    page = told("-f", few, *FEW)
+
+    assert "eu-west, normal: unstable: at 9000 requests/s, pod gets" in page
+    assert "0 of 3 states hold" in page
+
+
 def test_objects_beside_the_cluster_are_passed_over(told: Any, tmp_path: Path) -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
     both = written(tmp_path / "both.yaml", namespace, CLUSTER)
@@ -181,6 +192,7 @@ def test_the_same_plan_does_not_differ(told: Any, small: str) -> None:
         (["-f", "SMALL", "--service", "none.yaml"], "none.yaml cannot be read"),
         (["-f", "SMALL", "--service", "EMPTY"], "has 0 documents; expected times of the service, as kvctl calibrate"),
         (["explain", "-f", "SMALL", "cost.totl", *FEW], "the plan has no number cost.totl; did you mean cost.total"),
+        (["explain", "-f", "SMALL", "xyzzy", *FEW], "the plan has no number xyzzy. All names: kvctl plan explain -f "),
         (["compare", "SMALL"], "Missing argument"),
     ],
 )
