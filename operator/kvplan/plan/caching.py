@@ -108,6 +108,5 @@ def _serving_time(rates: Floats, gap: float, ttl: float) -> Floats:
     mean = np.expm1(reads) / rates
     if math.isinf(ttl):
         return mean
-    again = -np.expm1(-reads)  # chance of another read before the first gap of T
-    beyond = np.maximum(mean - gap, 1e-300) / again
-    return gap + again * beyond * -np.expm1(-(ttl - gap) / beyond)
+    beyond = np.maximum(mean - gap, 1e-30)
+    return gap + beyond * -np.expm1(-(ttl - gap) / beyond)
