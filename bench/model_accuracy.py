@@ -1,5 +1,5 @@
 """The latency model against simulation on random feed-forward paths that it was not fitted to, beside what is usually
-done: M/M/c at every station, convolved. Prints a Markdown table; about ten minutes on one core.
+done: M/M/c at every station, convolved. Prints a Markdown table; about four minutes on one core.
 """
 
 import sys
@@ -22,7 +22,7 @@ def main() -> None:
     rows: dict[bool, list[tuple[float, ...]]] = {False: [], True: []}
     for done, system in enumerate(paths(SEED, PATHS), start=1):
         is_busy = max(system.loads().values()) > BUSY
-        simulated, margin = simulated_p95(system, 12_000_000 if is_busy else 2_000_000)
+        simulated, margin = simulated_p95(system, 4_000_000 if is_busy else 1_000_000)
         prediction = predict(system)
         found = (prediction.closed_forms["p95 of independent M/M/c"], prediction.latency.quantiles[95])
         rows[is_busy].append((*(abs(each / simulated - 1) for each in found), margin / simulated))

@@ -36,8 +36,14 @@ def traffics(system: System, extras: Extras) -> dict[str, Traffic]:
         rate, work = sum(part for part, _ in visits), sum(part * visit.law.mean for part, visit in visits)
         if work:
             station = system.station(name)
-            laws = tuple((part / rate, visit.law) for part, visit in visits)
-            known[name] = Traffic(station, rate / station.pools, work / (station.pools * station.servers), 1.0, laws)
+            known[name] = Traffic(
+                station,
+                rate / station.pools,
+                work / (station.pools * station.servers),
+                1.0,
+                tuple((part / rate, visit.law) for part, visit in visits),
+                sum(part * (visit.copies - 1) for part, visit in visits) / rate / max(station.pools - 1, 1),
+            )
     return {name: replace(known[name], scv=scv) for name, scv in _evenness(system, extras, known).items()}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from kvplan.laws import Floats, Law
 
@@ -89,6 +90,13 @@ class Mass:
         for i in range(needed):
             tail += math.comb(copies, i) * over**i * (1 - over) ** (copies - i)
         return _of_tail(self.grid, tail)
+
+    def given(self, common: float, correlation: float) -> "Mass":
+        """One of several such times that have something in common, `common` standard deviations above its mean: joined
+        by a Gaussian copula."""
+        place = special.ndtri(np.clip(self.cumulated, _NEVER, 1 - _NEVER))
+        share = special.ndtr((place - math.sqrt(correlation) * common) / math.sqrt(1 - correlation))
+        return _of_tail(self.grid, 1 - share)
 
     def or_after(self, delay: float, other: "Mass") -> "Mass":
         """The first to end of this and an independent `other` that begins `delay` seconds later: a hedge. Both are

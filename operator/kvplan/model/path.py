@@ -1,14 +1,23 @@
 """The ways of the classes through stations whose traffic is known: the law of each step, and of them in a row."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeGuard
 
+import numpy as np
+
 from kvplan.laws import NOTHING, Law
-from kvplan.model.grid import Grid, Mass, in_a_row, of_law
+from kvplan.model.grid import Grid, Mass, in_a_row, mixture, of_law
 from kvplan.model.visits import Traffic, span, wait
 from kvplan.system import Class, Pause, Step, Visit
+
+_SHORT = 0.03  # of a visit: waits that need no look at what they have in common
+_COMMON = [  # Gauss and Hermite's places and weights of a standard normal variable
+    (float(place), float(weight) / math.sqrt(2 * math.pi))
+    for place, weight in zip(*np.polynomial.hermite_e.hermegauss(7), strict=True)
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +44,10 @@ class Path:
 
     def copy(self, visit: Visit) -> Mass:
         """Hop, wait and service of one copy."""
-        return in_a_row([self.wait(visit.station), self.law(visit.law), self.law(visit.hop)])
+        return self._after(self.wait(visit.station), visit)
+
+    def _after(self, wait: Mass, visit: Visit) -> Mass:
+        return in_a_row([wait, self.law(visit.law), self.law(visit.hop)])
 
     def step(self, step: Step) -> Mass:
         """Until enough copies have answered; seen alone."""
@@ -47,7 +59,16 @@ class Path:
         one = self.copy(visit)
         if visit.hedge_after is not None:
             return one.or_after(visit.hedge_after, one)
-        return one.kth(visit.needed, visit.copies)
+        wait = self.wait(visit.station)
+        if visit.copies == 1 or wait.mean < _SHORT * one.mean:
+            return one.kth(visit.needed, visit.copies)
+        alike = self.traffics[visit.station].alike
+        return mixture(
+            [
+                (weight, self._after(wait.given(common, alike), visit).kth(visit.needed, visit.copies))
+                for common, weight in _COMMON
+            ]
+        )
 
     def one_try(self, each: Class) -> Mass:
         """All steps of a class, from when its latency counts."""

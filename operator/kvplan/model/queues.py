@@ -65,8 +65,9 @@ def scv_of(laws: Sequence[tuple[float, Law]]) -> float:
 
 
 def mean_wait(load: float, servers: int, arrivals: float, services: float) -> float:
-    """Of GI/G/m, in mean services. One server: Krämer, Langenbach-Belz 1976, exact for Poisson arrivals; more: Whitt
-    1993, "Approximations for the GI/G/m queue", sec. 2, with `weight_of_law` for CVs above 1."""
+    """Of GI/G/m, in mean services. One server: Krämer, Langenbach-Belz 1976, exact for Poisson arrivals, without their
+    correction for less even ones, as Whitt 1983. More: Whitt 1993, "Approximations for the GI/G/m queue", sec. 2, with
+    `weight_of_law` for CVs above 1."""
     half = (arrivals + services) / 2
     if not half:
         return 0.0
@@ -74,7 +75,7 @@ def mean_wait(load: float, servers: int, arrivals: float, services: float) -> fl
         if services > 1:
             half = (arrivals + 1 + weight_of_law(load, servers) * (services - 1)) / 2
         return _correction(load, servers, arrivals, min(services, 1.0)) * half * markov_wait(load, servers, 1.0)
-    bend = (1 - arrivals) ** 2 / (3 * load * half) if arrivals < 1 else (arrivals - 1) / (arrivals + 4 * services)
+    bend = (1 - min(arrivals, 1.0)) ** 2 / (3 * load * half)
     return math.exp(-(1 - load) * bend) * half * load / (1 - load)
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from kvplan.laws import Law
 from kvplan.model.grid import Grid, Mass, in_a_row
-from kvplan.model.queues import scv_of
+from kvplan.model.queues import scv_of, weight_of_law
 from kvplan.model.queues import wait as queue_wait
 from kvplan.system import Station
 
@@ -20,6 +20,7 @@ class Traffic:
     utilisation: float  # of each server
     scv: float  # of the times between arrivals at a pool, balanced at random
     laws: tuple[tuple[float, Law], ...]  # (share of the visits, law of the service); shares sum to 1
+    together: float = 0.0  # share of a pool's visits of which another given pool has a copy
 
     @cached_property
     def service(self) -> float:
@@ -29,6 +30,15 @@ class Traffic:
     @cached_property
     def service_scv(self) -> float:
         return scv_of(self.laws)
+
+    @cached_property
+    def alike(self) -> float:
+        """Correlation of the waits at two pools, as of two normal variables. The work that comes to them has that of
+        the base: they share arrivals, but no services. The exponent fits simulations of quorums."""
+        services = self.service_scv
+        if services > 1:
+            services = 1 + weight_of_law(self.utilisation, self.station.servers) * (services - 1)
+        return float((self.together / (1 + services)) ** 1.7)
 
 
 def wait(traffic: Traffic, grid: Grid) -> Mass:

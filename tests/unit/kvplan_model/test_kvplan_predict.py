@@ -164,6 +164,22 @@ def test_a_quorum_of_exponential_answers_has_its_known_latency() -> None:
     assert predict(system).stations[0].saturates_at == pytest.approx(4 / 0.03)
 
 
+@pytest.mark.parametrize(
+    ("pools", "servers", "copies", "needed", "load", "law"),
+    [(4, 1, 4, 2, 0.75, Gamma(0.004, 0.8)), (5, 4, 3, 2, 0.85, LogNormal(0.004, 0.6)), (3, 2, 2, 2, 0.8, EXPONENTIAL)],
+)
+def test_copies_that_queue_behind_copies_are_as_simulated(
+    pools: int, servers: int, copies: int, needed: int, load: float, law: Law
+) -> None:
+    """Their pools get the same requests: they are long together."""
+    rate = load * pools * servers / copies / law.mean
+    visits = (Visit("store", law, copies=copies, needed=needed),)
+    system = System(rate, (Station("store", servers=servers, pools=pools),), (Class("all", 1.0, visits),))
+    run, prediction = simulate.run(system, requests=400_000, seed=9), predict(system)
+    for percentile in (50, 95, 99):
+        assert prediction.latency.quantiles[percentile] == pytest.approx(run.quantile(percentile), rel=0.06)
+
+
 def test_hedges_add_their_share_of_load() -> None:
     """P(a sojourn longer than d) = e^(-d (1 - load) / service), at the load that this itself makes."""
     (store,) = predict(hedged(100, after=0.02)).stations
