@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.truth import pages
-from bench.truth.calibration import Costs, Shape, costs, shape, system
+from bench.truth.calibration import Costs, Shape, costs, pauses, shape, system
 from bench.truth.drive import Sent, send
 from bench.truth.machine import BenchError, Pod, service
 from bench.truth.turns import Step, latencies
@@ -163,7 +163,14 @@ def void(sent: Sent, rate: float, others: float) -> list[str]:
 def _predictions(known: Costs, sent: Sent, rate: float) -> dict[str, dict[str, float]]:
     own = known.of_run(sent)
     plain, by_own = _predicted(known, rate), _predicted(own, sent.rate)
-    return {"kvplan": plain, "turns": _plus_turns(plain, known, rate), "own": _plus_turns(by_own, own, sent.rate)}
+    in_turns, in_order = _played(known, rate, in_turns=True), _played(known, rate, in_turns=False)
+    own_turns, own_order = _played(own, sent.rate, in_turns=True), _played(own, sent.rate, in_turns=False)
+    return {
+        "kvplan": plain,
+        "turns": {name: plain[name] + in_turns[name] - in_order[name] for name in plain},
+        "own": {name: by_own[name] + own_turns[name] - own_order[name] for name in plain},
+        "simulated": {name: seconds + pauses(known) for name, seconds in in_turns.items()},
+    }
 
 
 def _predicted(known: Costs, rate: float) -> dict[str, float]:
@@ -171,20 +178,13 @@ def _predicted(known: Costs, rate: float) -> dict[str, float]:
     return {name: float(quantiles[float(name[1:])]) for name in pages.PERCENTILES}
 
 
-def _plus_turns(predicted: dict[str, float], known: Costs, rate: float) -> dict[str, float]:
-    """And what it takes that the loop writes at the end of its turns: the event loop played that way, less the same
-    played first come, first served."""
+def _played(known: Costs, rate: float, *, in_turns: bool) -> dict[str, float]:
+    """By the event loop alone."""
     shape = known.shape
     works = [LogNormal(known.warm * share, cv) for share, cv in zip(shape.shares, shape.cvs, strict=True)]
     steps = [Step(works[0]), Step(works[1], after=shape.gap), Step(works[2])]
-    in_turns, in_order = (
-        latencies(steps, rate=rate, requests=_PLAYED, seed=1, in_turns=in_turns) for in_turns in (True, False)
-    )
-    return {
-        name: seconds + float(np.quantile(in_turns, percent) - np.quantile(in_order, percent))
-        for name, seconds in predicted.items()
-        for percent in [float(name[1:]) / 100]
-    }
+    found = latencies(steps, rate=rate, requests=_PLAYED, seed=1, in_turns=in_turns)
+    return {name: float(np.quantile(found, float(name[1:]) / 100)) for name in pages.PERCENTILES}
 
 
 def _percent(shares: tuple[float, ...]) -> str:

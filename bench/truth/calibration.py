@@ -107,21 +107,27 @@ def costs(pod: Pod, shape: Shape, seconds: float) -> Costs:
     middle = send(pod, rate=_MIDDLE / full.cost, seconds=seconds, seed=4)
     if middle.sleeps <= full.sleeps:
         raise BenchError(f"the pod sleeps {middle.sleeps:.2f} times a read in the middle, {full.sleeps:.2f} saturated")
+    slips_s = [sent.figures["slip"]["mean_ms"] / 1000 for sent in (idle, middle)]  # less when there is more to do
     wake = max((middle.cost - full.cost) / (middle.sleeps - full.sleeps), 0.0)
     return Costs(
         warm=full.cost - wake * full.sleeps,
         wake=wake,
-        rest=max(idle.latency_s("mean") - idle.cost - shape.gap, 0.0),
+        rest=max(idle.latency_s("mean") - idle.cost - shape.gap - slips_s[0] + slips_s[1], 0.0),
         idle=idle.cost,
         shape=shape,
         others=max(sent.evidence.others for sent in (idle, full, middle)),
     )
 
 
+def pauses(costs: Costs) -> float:
+    """What a read takes beyond the event loop and the cache (s). The loop's waking up is a pause and no work: a queue
+    whose server has to start has the waits of one that has not, and the start on top (Levy and Kleinrock, 1986). It may
+    have slept before the first visit and before the third."""
+    return 2 * costs.wake + costs.rest
+
+
 def system(costs: Costs, rate: float) -> System:
-    """A pod as kvplan sees it. The loop's waking up is a pause and no work: a queue whose server has to start has the
-    waits of one that has not, and the start on top (Levy and Kleinrock, 1986). It has slept before the first visit and
-    before the third."""
+    """A pod as kvplan sees it."""
     first, second, third = (
         Visit("pod", LogNormal(costs.warm * share, cv))
         for share, cv in zip(costs.shape.shares, costs.shape.cvs, strict=True)
@@ -131,7 +137,6 @@ def system(costs: Costs, rate: float) -> System:
         second,
         Pause("cache", Deterministic(costs.shape.gap)),
         third,
-        Pause("waking up", Deterministic(2 * costs.wake)),
-        Pause("client", Deterministic(costs.rest)),
+        Pause("waking up, client", Deterministic(pauses(costs))),
     )
     return System(rate=rate, stations=(Station("pod"),), classes=(Class("hit", 1.0, steps),))

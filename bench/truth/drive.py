@@ -51,8 +51,11 @@ def send(pod: Pod, *, rate: float, seconds: float, seed: int, options: tuple[str
     ) as process:
         try:
             assert process.stderr
-            said = next((line for line in process.stderr if line.startswith(("sending", "kvctl:"))), "it said nothing")
-            if not said.startswith("sending"):
+            said = "it said nothing"
+            for said in process.stderr:
+                if said.startswith("sending"):
+                    break
+            else:
                 raise BenchError(f"kvctl load did not begin: {said.strip()}")
             time.sleep(WARM_UP_S + _MARGIN_S)
             before = pod.read()

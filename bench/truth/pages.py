@@ -16,6 +16,7 @@ PREDICTIONS = {
     "kvplan": "kvplan's prediction from what was measured before the run",
     "turns": "the same, and what the event loop's turns add to first come, first served (`bench/truth/turns.py`)",
     "own": "as `turns`, with the CPU seconds that the run itself has used",
+    "simulated": "no model: the event loop simulated in its turns, from what was measured before the run",
 }
 
 
