@@ -178,7 +178,9 @@ def _notes(planned: Sequence[_Sized], states: Sequence[State], prices: PriceTabl
     inputs, warning = planned[0].inputs, planned[0].bill.warning
     fragile = [region.name for region in inputs.regions if not survives_zone(inputs, region)]
     full = next((each.number for each in planned if any(not _has_room(each, size) for size in each.sizes.values())), 0)
-    beyond = dict.fromkeys(each.prediction.beyond for each in states if each.prediction and each.prediction.beyond)
+    beyond = dict.fromkeys(
+        f"{each.name}: {each.prediction.beyond}" for each in states if each.prediction and each.prediction.beyond
+    )
     said = {
         f"the disks that are given are too small from month {full} on, by the rule above": full,
         f"a lost zone is not planned in {', '.join(fragile)}: with its copies a quorum may be gone": fragile,

@@ -19,7 +19,7 @@ POINT = 0.01
 def test_hit_rates_are_within_a_point_of_a_cache_that_is_played(counted: Any) -> None:
     random = np.random.default_rng(20261129)
     worst = 0.0
-    for number in range(counted(6, 40)):
+    for number in range(counted(5, 40)):
         keys = int(random.integers(2_000, 50_000))
         skew, entries = random.uniform(0.3, 1.3), int(keys * random.uniform(0.02, 0.8))
         rate = 1000.0
