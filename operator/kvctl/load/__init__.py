@@ -1,1 +1,1 @@
-"""`kvctl load`: an open-loop load that says what clients felt. Plan and report are pure; only `client` does I/O."""
+"""`kvctl load`: an open-loop load that says what clients felt. Only `client`, `wire` and `targets` do I/O."""
