@@ -11,7 +11,7 @@ from rich.console import Console
 
 from kvctl.errors import UsageError
 from kvctl.output import Document, DocumentOption, Output, OutputOption, print_json
-from kvctl.plan.reading import SAVED, Changes, document, inputs, inputs_of
+from kvctl.plan.reading import SAVED, Changes, document, inputs, inputs_of, is_manifest
 
 if TYPE_CHECKING:
     from kvplan.plan.inputs import Inputs
@@ -44,6 +44,9 @@ def plan(
     service: ServiceOption = None,
     months: MonthsOption = None,
     samples: SamplesOption = _SAMPLES,
+    resize: Annotated[
+        bool, typer.Option("--resize", help="Choose every size anew, also those that the file gives.")
+    ] = False,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Play the states event by event instead of computing their latency.")
     ] = False,
@@ -64,14 +67,15 @@ def plan(
         return
     if file is None:
         raise UsageError("say what to plan: kvctl plan -f FILE")
-    made = _planned(inputs(file, Changes(prices, service, months)), samples)
+    data = document(file)
+    made = _planned(inputs_of(file, data, Changes(prices, service, months, resize)), samples)
     if simulate:
         made = _simulated(made)
     match output:
         case Document.TABLE:
             from kvctl.plan import view
 
-            view.show([*view.plan(made, file), *made.notes[: int(simulate)]])
+            view.show([*view.plan(made, file, is_manifest=is_manifest(data)), *made.notes[: int(simulate)]])
         case Document.JSON:
             from kvplan.report import as_json
 

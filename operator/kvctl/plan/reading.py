@@ -31,6 +31,7 @@ class Changes:
     prices: str | None = None
     service: str | None = None  # a file
     months: int | None = None
+    resize: bool = False  # every size is to be chosen, also those that the file gives
 
 
 def inputs(file: str, changes: Changes) -> "Inputs":
@@ -43,10 +44,14 @@ def inputs_of(file: str, data: Mapping[str, Any], changes: Changes) -> "Inputs":
     from kvplan.plan import read_inputs
 
     try:
-        asked = sizing.inputs(_spec(file, data)) if data.get("kind") == KIND else read_inputs(data)
+        asked = sizing.inputs(_spec(file, data), is_draft=True) if is_manifest(data) else read_inputs(data)
         return read_inputs(_changed(asked.model_dump(by_alias=True), changes))
     except InputError as error:
         raise UsageError(f"{file}: {error}") from None
+
+
+def is_manifest(data: Mapping[str, Any]) -> bool:
+    return data.get("kind") == KIND
 
 
 def document(file: str, expected: str = "one KVCluster, or one plan file with a workload") -> Mapping[str, Any]:
@@ -92,6 +97,10 @@ def _spec(file: str, manifest: Mapping[str, Any]) -> KVClusterSpec:
 def _changed(asked: dict[str, Any], changes: Changes) -> dict[str, Any]:
     given = {"prices": changes.prices, "months": changes.months}
     asked |= {name: value for name, value in given.items() if value is not None}
+    if changes.resize:
+        asked["cache"] |= {"shards": None, "memoryBytes": None}
+        asked["storage"] |= {"nodes": None, "diskBytes": None}
+        asked["regions"] = [region | {"pods": None} for region in asked["regions"]]
     if changes.service:
         asked["service"] |= document(changes.service, "times of the service, as kvctl calibrate writes them")
     return asked

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from kvctl.plan.manifest import fragment
 from kvplan.plan.outcome import Number, Plan
 from kvplan.report import tables
 from kvplan.report.summary import asked, facts
@@ -32,13 +33,17 @@ def show(shown: Sequence[Table | str]) -> None:
             console.print(Text(each.says, style="dim"))
 
 
-def plan(plan: Plan, file: str) -> Iterator[Table | str]:
-    """What `kvctl plan` shows: the short of everything."""
+def plan(plan: Plan, file: str, *, is_manifest: bool) -> Iterator[Table | str]:
+    """What `kvctl plan` shows: the short of everything; of a manifest also what to write into it."""
     yield asked(plan)
     for fact in facts(plan):
         yield f"{fact.name}: {fact.value}{f'; {fact.says}' if fact.says else ''}"
     yield from (tables.sizes(plan), _states(plan), tables.costs(plan), tables.months(plan, ranges=False))
     yield ""
+    if not all(state.holds for state in plan.states):
+        yield f"These sizes do not hold what is asked for. Which do: kvctl plan --resize -f {file}."
+    elif is_manifest and plan.inputs.storage.copies > 1:
+        yield from ("To write into the manifest:", *(f"  {line}" for line in fragment(plan).splitlines()), "")
     yield f"Where a number comes from: kvctl plan explain -f {file}. All of it, with charts: --output html."
 
 

@@ -99,7 +99,8 @@ def _settle(node: Schema, definitions: dict[str, Schema], with_defaults: bool) -
         return _settle({**choice, **node}, definitions, with_defaults)
     if choices := node.pop("oneOf", None):  # a number, or a word in its place
         number, word = choices
-        node |= {bound: number[bound] for bound in ("minimum", "maximum")} | {"pattern": f"^{word['const']}$"}
+        node |= {bound: number[bound] for bound in ("minimum", "maximum")}
+        node["pattern"] = word.get("pattern") or f"^{word['const']}$"
         node["x-kubernetes-int-or-string"] = True
     node.pop("title", None)
     node.pop("propertyNames", None)  # not structural: a CEL rule says it

@@ -16,7 +16,15 @@ from pydantic_core import ErrorDetails
 from kvoperator.api import spec as s
 from kvoperator.api.crd import root
 from kvoperator.api.rules import RULES
-from kvoperator.api.units import DURATION_HELP, DURATION_PATTERN, QUANTITY_HELP, QUANTITY_PATTERN, seconds
+from kvoperator.api.units import (
+    COUNT_HELP,
+    COUNT_PATTERN,
+    DURATION_HELP,
+    DURATION_PATTERN,
+    QUANTITY_HELP,
+    QUANTITY_PATTERN,
+    seconds,
+)
 
 API_VERSION = f"{s.GROUP}/{s.VERSION}"
 
@@ -133,6 +141,7 @@ def _path(parts: list[str | int]) -> str:
 _PATTERNS = {
     DURATION_PATTERN: DURATION_HELP,
     QUANTITY_PATTERN: QUANTITY_HELP,
+    COUNT_PATTERN: COUNT_HELP,
     s.PERCENTILE_PATTERN: s.PERCENTILE_HELP,
     s.TIME_PATTERN: s.TIME_HELP,
     s.NAME_PATTERN: "is not a name; write lower-case letters, digits and hyphens, beginning with a letter",

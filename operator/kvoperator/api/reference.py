@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from kvoperator.api.crd import COLUMNS, Schema, root
 from kvoperator.api.rules import RULES
 from kvoperator.api.spec import GROUP, VERSION
-from kvoperator.api.units import DURATION_PATTERN, QUANTITY_PATTERN
+from kvoperator.api.units import COUNT_PATTERN, DURATION_PATTERN, QUANTITY_PATTERN
 
 _INTRO = f"""\
 # KVCluster (`{GROUP}/{VERSION}`)
@@ -97,7 +97,8 @@ def _allowed(node: Schema) -> str:
         high = "below" if node.get("exclusiveMaximum") else "to"
         bounds.append(f"{low} {node['minimum']:g} {high} {node['maximum']}")
     if "x-kubernetes-int-or-string" in node:
-        bounds.append(f"or `{node['pattern'].strip('^$')}`")
+        word = "with k, M or G" if node["pattern"] == COUNT_PATTERN else f"`{node['pattern'].strip('^$')}`"
+        bounds.append(f"or {word}")
     bounds.extend(f"1 to {node[key]} entries" for key in ("maxItems", "maxProperties") if key in node)
     if "maxLength" in node and _type(node) == "string":
         bounds.append(f"at most {node['maxLength']} characters")

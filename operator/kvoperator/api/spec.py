@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.config import JsonDict
 
-from kvoperator.api.units import DURATION_PATTERN, QUANTITY_PATTERN
+from kvoperator.api.units import COUNT_PATTERN, DURATION_PATTERN, QUANTITY_PATTERN
 
 GROUP = "kvcluster.dev"
 VERSION = "v1alpha1"
@@ -91,13 +91,18 @@ class GatewayRef(Strict):
 AUTO: Literal["auto"] = "auto"
 
 
-def _kind_of_replicas(value: Any) -> str:
+def _number_or_word(value: Any) -> str:
     return "[word]" if isinstance(value, str) else "[number]"
 
 
 Replicas = Annotated[
     Annotated[int, Field(ge=1, le=500), Tag("[number]")] | Annotated[Literal["auto"], Tag("[word]")],
-    Discriminator(_kind_of_replicas),
+    Discriminator(_number_or_word),
+]
+Count = Annotated[
+    Annotated[int, Field(ge=1, le=999_999_999_999), Tag("[number]")]
+    | Annotated[str, Field(pattern=COUNT_PATTERN), Tag("[word]")],
+    Discriminator(_number_or_word),
 ]
 Zones = Annotated[list[Zone], Field(min_length=1, max_length=9, json_schema_extra=SET), AfterValidator(_distinct)]
 
@@ -295,7 +300,7 @@ class Workload(Strict):
     value_bytes: Annotated[int, Field(ge=1, le=16 * 2**20)] = Field(
         default=2048, description="Mean size of a value, in bytes."
     )
-    records: Annotated[int, Field(ge=1, le=10**12)] = Field(default=1_000_000, description="Records that are kept.")
+    records: Count = Field(default=1_000_000, description="Records that are kept, such as 200M.")
     skew: Annotated[float, Field(gt=0, le=3)] = Field(
         default=0.99, description="Exponent of Zipf's law of the records' popularity; near 0 all are equally popular."
     )

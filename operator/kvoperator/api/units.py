@@ -10,8 +10,12 @@ from kvoperator.api.errors import UnitError
 
 DURATION_PATTERN = r"^([0-9]{1,6}(ms|s|m|h))+$"
 QUANTITY_PATTERN = r"^[1-9][0-9]{0,11}(Ki|Mi|Gi|Ti|k|M|G|T)?$"
+COUNT_PATTERN = r"^[1-9][0-9]{0,8}(k|M|G)$"
 DURATION_HELP = "is not a duration; write whole numbers with units, such as 250ms, 30s, 10m or 1h30m"
 QUANTITY_HELP = "is not a size; write a whole number above zero with a unit, such as 512Ki, 64Mi or 10Gi"
+COUNT_HELP = (
+    "is not a count; write a whole number, or thousands, millions or billions of them, such as 200k, 200M or 2G"
+)
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from kvoperator.api.spec import AUTO, KVClusterSpec, Region, Storage, Workload
+from kvoperator.api.spec import AUTO, Cache, KVClusterSpec, Region, Storage, Strict, Workload
 from kvoperator.api.status import KVClusterStatus
 from kvoperator.api.units import byte_count, seconds
 
@@ -128,8 +128,11 @@ def settled(spec: KVClusterSpec, planned: Mapping[str, Size], known: KVClusterSt
     return spec.model_copy(update={"regions": regions})
 
 
-def inputs(spec: KVClusterSpec) -> "Inputs":
-    """What the planner is asked. Raises kvplan's InputError if the spec does not say what clients do."""
+def inputs(spec: KVClusterSpec, *, is_draft: bool = False) -> "Inputs":
+    """What the planner is asked. Raises kvplan's InputError if the spec does not say what clients do.
+
+    `is_draft`: sizes that nobody wrote are the planner's to choose; else they are their defaults.
+    """
     from kvplan.errors import InputError
     from kvplan.plan.inputs import Inputs
 
@@ -138,15 +141,11 @@ def inputs(spec: KVClusterSpec) -> "Inputs":
     return Inputs.model_validate(
         {
             "workload": _workload(spec.workload),
-            "regions": _regions(spec),
+            "regions": _regions(spec, is_draft=is_draft),
             "objectives": {float(percentile): seconds(limit) for percentile, limit in spec.slo.latency.items()},
             "availability": spec.slo.availability,
-            "cache": {
-                "shards": spec.cache.shards,
-                "memory_bytes": byte_count(spec.cache.memory),
-                "ttl": seconds(spec.cache.ttl),
-            },
-            "storage": _storage(spec.storage),
+            "cache": {"ttl": seconds(spec.cache.ttl), **_cache(spec.cache, is_draft=is_draft)},
+            "storage": _storage(spec.storage, is_draft=is_draft),
             "service": {
                 name: {"mean": time.mean_ms / 1000, "cv": time.cv} for name, time in spec.workload.service.items()
             },
@@ -155,13 +154,13 @@ def inputs(spec: KVClusterSpec) -> "Inputs":
 
 
 def _workload(workload: Workload) -> dict[str, Any]:
-    same = {"peak_qps", "mean_to_peak", "reads", "value_bytes", "records", "skew"}
+    same = {"peak_qps", "mean_to_peak", "reads", "value_bytes", "skew"}
     data, requests = workload.growth_per_month, workload.qps_growth_per_month
     growth = {"data_growth_per_month": data, "qps_growth_per_month": data if requests is None else requests}
-    return workload.model_dump(include=same) | growth
+    return workload.model_dump(include=same) | growth | {"records": byte_count(str(workload.records))}
 
 
-def _regions(spec: KVClusterSpec) -> list[dict[str, Any]]:
+def _regions(spec: KVClusterSpec, *, is_draft: bool) -> list[dict[str, Any]]:
     """Their shares are given with a few digits, and may sum to 0.999."""
     total = sum(region.share or 1 for region in spec.regions)
     return [
@@ -169,21 +168,30 @@ def _regions(spec: KVClusterSpec) -> list[dict[str, Any]]:
             "name": region.name,
             "share": (region.share or 1) / total,
             "zones": len(region.zones),
-            "pods": None if region.replicas == AUTO else region.replicas,
+            "pods": None if region.replicas == AUTO or _is_open(region, "replicas", is_draft) else region.replicas,
         }
         for region in spec.regions
     ]
 
 
-def _storage(storage: Storage) -> dict[str, Any]:
+def _cache(cache: Cache, *, is_draft: bool) -> dict[str, Any]:
+    sizes = {"shards": cache.shards, "memory": byte_count(cache.memory)}
+    names = {"shards": "shards", "memory": "memory_bytes"}
+    return {names[name]: size for name, size in sizes.items() if not _is_open(cache, name, is_draft)}
+
+
+def _storage(storage: Storage, *, is_draft: bool) -> dict[str, Any]:
     """Nodes of others are not known: the planner chooses. The embedded store is one that all pods share."""
     if cassandra := storage.cassandra:
-        return {
-            "nodes": cassandra.nodes_per_region,
-            "copies": cassandra.replication_factor,
-            "disk_bytes": byte_count(cassandra.size),
-        }
+        sizes = {"nodes_per_region": cassandra.nodes_per_region, "size": byte_count(cassandra.size)}
+        names = {"nodes_per_region": "nodes", "size": "disk_bytes"}
+        given = {names[name]: size for name, size in sizes.items() if not _is_open(cassandra, name, is_draft)}
+        return {"copies": cassandra.replication_factor, **given}
     if external := storage.external:
         return {"copies": external.replication_factor}
     embedded = {"disk_bytes": byte_count(storage.embedded.size)} if storage.embedded else {}
     return {"nodes": 1, "copies": 1, **embedded}
+
+
+def _is_open(written: Strict, field: str, is_draft: bool) -> bool:
+    return is_draft and field not in written.model_fields_set

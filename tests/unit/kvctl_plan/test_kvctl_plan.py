@@ -76,6 +76,32 @@ def test_a_manifest_is_planned(told: Any, cluster: str) -> None:
         assert part in page
 
 
+def test_a_draft_ends_with_what_to_write_into_it(told: Any, tmp_path: Path) -> None:
+    page = told("-f", written(tmp_path / "draft.yaml", _draft()), "--months", "1", *FEW)
+
+    sizes = yaml.safe_load(page.split("To write into the manifest:\n")[1].split("\n\n")[0])["spec"]
+    assert sizes["storage"]["cassandra"]["nodesPerRegion"] >= 3
+    assert sizes["regions"][0]["replicas"] >= 2
+    assert sizes["cache"].keys() == {"shards", "memory"}
+    held = told("-f", written(tmp_path / "held.yaml", _draft(**sizes)), "--months", "1", *FEW)
+    assert "do not hold" not in held
+
+
+def test_sizes_that_do_not_hold_may_be_chosen_anew(told: Any, tmp_path: Path) -> None:
+    busy = {"peakQPS": 2000, "records": 100_000}
+    tiny = written(tmp_path / "tiny.yaml", _draft(workload=busy, cache={"shards": 1}, regions=[{"replicas": 1}]))
+
+    assert "do not hold what is asked for. Which do: kvctl plan --resize" in told("-f", tiny, "--months", "1", *FEW)
+    assert "do not hold" not in told("-f", tiny, "--resize", "--months", "1", *FEW)
+
+
+def _draft(**sizes: Any) -> dict[str, Any]:
+    """A manifest that says little but the workload, and these sizes."""
+    spec = {**CLUSTER["spec"], "storage": {"cassandra": {}}, **sizes}
+    spec["regions"] = [{"name": "eu-west", "zones": ["a", "b", "c"], **region} for region in sizes.get("regions", [{}])]
+    return {**CLUSTER, "spec": spec}
+
+
 def test_a_state_that_does_not_hold_says_why(told: Any, tmp_path: Path) -> None:
     few = written(
         tmp_path / "few.yaml", {**PLAN, "workload": {"peakQps": 9000}, "regions": [{**PLAN["regions"][0], "pods": 3}]}

@@ -80,3 +80,22 @@ def test_every_time_of_the_spec_is_one_of_the_planner_s() -> None:
 def test_without_a_workload_there_is_nothing_to_ask() -> None:
     with pytest.raises(InputError, match=r"there is no spec.workload; say what clients do"):
         inputs(a_spec(workload=None))
+
+
+def test_records_may_be_counted_in_millions() -> None:
+    assert inputs(a_spec(workload={"peakQPS": 1, "records": "200M"})).workload.records == 200e6
+
+
+CASSANDRA = {"cassandra": {"nodesPerRegion": 6}}
+
+
+def test_sizes_that_nobody_wrote_are_their_defaults() -> None:
+    told = inputs(a_spec(storage=CASSANDRA))
+    assert (told.regions[0].pods, told.cache.shards, told.cache.memory_bytes) == (2, 1, 64 * 2**20)
+    assert (told.storage.nodes, told.storage.disk_bytes) == (6, 10 * 2**30)
+
+
+def test_in_a_draft_they_are_the_planners_to_choose() -> None:
+    told = inputs(a_spec(storage=CASSANDRA, cache={"shards": 3}), is_draft=True)
+    assert (told.regions[0].pods, told.cache.shards, told.cache.memory_bytes) == (None, 3, None)
+    assert (told.storage.nodes, told.storage.disk_bytes) == (6, None)
