@@ -4,7 +4,8 @@ A request that arrives starts a try; a try goes through its class's steps; a vis
 pool of its own, where they queue.
 
 Losers of a quorum or a hedge are not cancelled, neither served nor queued ones, nor are tries whose client has given
-up: they go on through all their steps. A hop is drawn once a copy; half of it is the way there.
+up: they go on through all their steps. A hop is drawn once a copy; half of it is the way there. A pool is chosen when
+its job is sent, by what is in flight at that moment, which the job is only when it comes.
 
 Everything lies in one memory of 8-byte cells, seen as integers (`cells`) and as floats (`reals`); a thing is known by
 the address of its record, and 0 is none. That is what compiles fast and runs fast: many arrays, handed from function to

@@ -17,8 +17,8 @@ _BATCHES = 30
 class Run:
     """The requests after the warm-up, in order of arrival. Percentiles are in (0, 100), times in seconds.
 
-    A request whose client gave up has a latency of inf: it lies above every quantile that it may, and the mean leaves
-    it out.
+    A request whose client gave up has a latency of inf: quantiles count it as slower than any other, the mean leaves it
+    out.
     """
 
     latencies: Floats
@@ -32,8 +32,9 @@ class Run:
 
     def interval(self, percentile: float | None = None, class_name: str | None = None) -> tuple[float, float]:
         """95 % confidence interval of the quantile, or without a percentile of the mean: Student's t over 30 batches
-        of successive requests (Law, "Simulation Modeling and Analysis", 2015, 9.5.3). It needs batches that are long
-        beside the system's busy periods and that hold some ten requests above the percentile each.
+        of successive requests (A. M. Law, "Simulation Modeling and Analysis", 2015, section 9.5.3). It needs batches
+        that are long beside the system's busy periods and that hold some ten requests above the percentile each. Open
+        above, if in one of them the quantile is a request whose client gave up.
         """
         latencies = self.of(class_name)
         if latencies.size < 2 * _BATCHES:

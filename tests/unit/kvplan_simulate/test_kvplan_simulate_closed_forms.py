@@ -15,7 +15,7 @@ EXPONENTIAL = Gamma(1.0, 1.0)
 
 def queue(load: float, law: Law, *, servers: int = 1, scv: float = 1.0) -> Run:
     system = System(load * servers / law.mean, (Station("a", servers),), (one_visit(law),), scv)
-    return run(system, requests=600_000, seed=1)
+    return run(system, requests=400_000, seed=1)
 
 
 def one_visit(law: Law) -> Class:
@@ -82,20 +82,20 @@ def test_arrivals_without_variation_come_like_clockwork() -> None:
 def test_in_turn_each_of_n_pools_sees_erlang_arrivals() -> None:
     pools, load = 4, 0.8
     station = Station("a", pools=pools, balancing=Balancing.ROUND_ROBIN)
-    shown = run(System(load * pools, (station,), (one_visit(EXPONENTIAL),)), requests=600_000, seed=2)
+    shown = run(System(load * pools, (station,), (one_visit(EXPONENTIAL),)), requests=400_000, seed=2)
     s = brentq(lambda s: (load * pools / (load * pools + 1 - s)) ** pools - s, 0, 0.9999)
     assert agrees(shown, 1 / (1 - s))
     assert agrees(shown, math.log(20) / (1 - s), 95)
 
 
 def test_random_pools_are_queues_of_their_own() -> None:
-    shown = run(System(0.7 * 16, (Station("a", pools=16),), (one_visit(EXPONENTIAL),)), requests=600_000, seed=3)
+    shown = run(System(0.7 * 16, (Station("a", pools=16),), (one_visit(EXPONENTIAL),)), requests=400_000, seed=3)
     assert agrees(shown, math.log(20) / 0.3, 95)
 
 
 def test_two_pools_least_in_flight_join_the_shorter_queue() -> None:
     station = Station("a", pools=2, balancing=Balancing.LEAST_IN_FLIGHT)
-    shown = run(System(1.4, (station,), (one_visit(EXPONENTIAL),)), requests=600_000, seed=4)
+    shown = run(System(1.4, (station,), (one_visit(EXPONENTIAL),)), requests=400_000, seed=4)
     assert agrees(shown, shorter_queue_mean(1.4))
 
 

@@ -89,6 +89,14 @@ def test_services_and_pauses_are_drawn_by_their_law(law: Law) -> None:
             assert latencies == pytest.approx(2.0)
 
 
+def test_there_is_room_for_very_many_at_once() -> None:
+    """Twenty thousand in service, and timeouts of all the others, while the memory grows."""
+    law = Gamma(2.0, 1.0)
+    station = Station("a", servers=50_000)
+    system = System(10_000.0, (station,), (Class("all", 1.0, (Visit("a", law),)),), timeout=1e6)
+    assert ks(run(system, requests=100_000, seed=1, warmup=0.0).latencies, law) > 1e-4
+
+
 def ks(times: Floats, law: Law) -> float:
     return float(stats.ks_1samp(times, law.cdf).pvalue)
 
