@@ -306,6 +306,22 @@ class Scenario(Strict):
             )
         return self
 
+    @property
+    def patience(self) -> float:
+        """The longest that a request may be under way (s): all its tries, and all waits between them."""
+        storms = (event.retries for event in self.events if isinstance(event, RetryStorm))
+        tries = 1 + max(self.client.retries, *storms, 0)
+        return float(tries * self.client.timeout + self.client.backoff * (2**self.client.retries - 1))
+
+    @model_validator(mode="after")
+    def _requests_end(self) -> Self:
+        if self.duration <= self.patience:
+            raise ValueError(
+                f"duration is {self.duration} s, but a request may take {self.patience:g} s to fail, "
+                "with all its tries; expected more"
+            )
+        return self
+
     @model_validator(mode="after")
     def _scale_leaves_something(self) -> Self:
         for region in self.regions:

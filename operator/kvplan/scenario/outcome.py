@@ -1,5 +1,6 @@
 """What came of a run. Times in seconds; a second is numbered from the end of the warm-up."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,25 +29,27 @@ class Run:
     latencies: NDArray[np.int32]
     attempts: Mapping[str, int]
 
+    @property
+    def judged(self) -> int:
+        """Seconds from the beginning whose requests have all ended one way or another. Of the later ones the failures
+        are not known yet, so they would look better than they are."""
+        return self.scenario.duration - math.ceil(self.scenario.patience)
+
     @cached_property
     def goodput(self) -> Floats:
-        """Share answered in time of those whose end was seen, each second, all regions; NaN where there were none."""
-        return _share(self.total(Count.ANSWERED), self._ended)
+        """Share answered in time, each judged second, all regions; NaN where nothing arrived."""
+        return _share(self.total(Count.ANSWERED), self.total(Count.ARRIVED))[: self.judged]
 
     @property
     def goodput_share(self) -> float:
-        return float(_share(self.total(Count.ANSWERED).sum(), self._ended.sum()))
+        """Over all judged seconds."""
+        answered, arrived = (self.total(each)[: self.judged].sum() for each in (Count.ANSWERED, Count.ARRIVED))
+        return float(_share(answered, arrived))
 
     def goodput_of(self, seconds: slice, region: int) -> float:
-        """Of the clients of one region."""
-        answered, *others = (
-            self.seconds[region, seconds, each].sum() for each in (Count.ANSWERED, Count.FAILED, Count.SHED)
-        )
-        return float(_share(answered, answered + sum(others)))
-
-    @property
-    def _ended(self) -> Floats:
-        return self.total(Count.ANSWERED) + self.total(Count.FAILED) + self.total(Count.SHED)
+        """Of the clients of one region, over those of the seconds that are judged."""
+        own = self.seconds[region, : self.judged][seconds]
+        return float(_share(own[:, Count.ANSWERED].sum(), own[:, Count.ARRIVED].sum()))
 
     def total(self, column: Count) -> Floats:
         """Each second, all regions."""
@@ -67,41 +70,52 @@ class Run:
         return quantile(chosen[:, begin:end].sum(axis=(0, 1)), 95)
 
     @cached_property
-    def phases(self) -> tuple[int, int, int]:
-        """(first event, when the last is over, the end): before, during and after. What happens at a moment, or goes
-        on to the end, is over when it has begun: what follows is the recovery, or what it has come to."""
-        end = self.scenario.duration
-        if not self.scenario.events:
-            return end, end, end
-        begin = min(int(event.at) for event in self.scenario.events)
-        over = max(int(np.ceil(event.at + (getattr(event, "lasts", None) or 0))) for event in self.scenario.events)
-        return begin, min(over, end), end
+    def begin(self) -> int:
+        """The second of the first event; the end, if there is none."""
+        return min((int(event.at) for event in self.scenario.events), default=self.scenario.duration)
+
+    @cached_property
+    def over(self) -> int:
+        """The second in which the last event is over. One of a moment, or to the end of the run, is over when it has
+        begun: what follows is the recovery, or what it has come to."""
+        ends = (math.ceil(event.at + (getattr(event, "lasts", None) or 0)) for event in self.scenario.events)
+        return min(max(ends, default=self.scenario.duration), self.scenario.duration)
+
+    @cached_property
+    def recovered(self) -> int | None:
+        """The second from which on every judged one was good, not before `over`; None: there was none."""
+        bad = self._bad
+        if bad.size and bad[-1] == self.judged - 1:
+            return None
+        return max(self.over, int(bad[-1]) + 1 if bad.size else 0)
+
+    @property
+    def recovered_after(self) -> int | None:
+        """Seconds from `over` to `recovered`."""
+        return None if self.recovered is None else self.recovered - self.over
+
+    @cached_property
+    def _bad(self) -> NDArray[np.intp]:
+        return np.flatnonzero(self.goodput[self.begin :] < GOOD) + self.begin
 
     @property
     def bad_seconds(self) -> int:
-        return int((self.goodput[self.phases[0] :] < GOOD).sum())
+        """From the first event on."""
+        return int(self._bad.size)
 
     @property
     def worst_second(self) -> int | None:
         """The one with the least goodput; None if all was answered in time."""
-        if self.goodput_share == 1 or np.isnan(self.goodput).all():
+        if np.isnan(self.goodput).all() or np.nanmin(self.goodput) == 1:
             return None
         return int(np.nanargmin(self.goodput))
 
     @property
-    def recovered_after(self) -> float | None:
-        """Seconds from when the last event was over until every second to come was good; None: not within the run."""
-        bad = np.flatnonzero(self.goodput[self.phases[0] :] < GOOD) + self.phases[0]
-        if not bad.size:
-            return 0.0
-        if bad[-1] >= self._last_seen:
-            return None
-        return float(max(0, bad[-1] + 1 - self.phases[1]))
-
-    @property
-    def _last_seen(self) -> int:
-        """The last second of which some request's end was seen."""
-        return int(np.flatnonzero(self._ended)[-1])
+    def phases(self) -> dict[str, tuple[int, int]]:
+        """Before the first event; until all is well again; from then on: (begin, end) of each."""
+        end = self.scenario.duration
+        again = end if self.recovered is None else self.recovered
+        return {"before": (0, self.begin), "during": (self.begin, again), "after": (again, end)}
 
 
 def quantile(counts: NDArray[np.int64] | NDArray[np.int32], percentile: float) -> float:

@@ -50,14 +50,14 @@ class Variant:
 
 
 def variants(scenario: Scenario) -> Iterator[tuple[str, Scenario]]:
-    """As in the file; without each of its protections, one at a time; without any."""
+    """As asked; without each of its protections, one at a time; without any."""
     on = scenario.protections.named()
-    yield "all of them" if on else "none", scenario
+    yield "all protections" if on else "no protections", scenario
     if len(on) > 1:
         for name in on:
             yield f"without {name}", with_protections(scenario, tuple(each for each in on if each != name))
     if on:
-        yield "none", with_protections(scenario, ())
+        yield "no protections", with_protections(scenario, ())
 
 
 def with_protections(scenario: Scenario, names: tuple[str, ...]) -> Scenario:

@@ -61,7 +61,7 @@ def figure(variants: Sequence[Variant]) -> Figure:
     goodput, latency, hits = made.subplots(3, 1, sharex=True)
     for variant, colour in zip(variants, _COLOURS * len(variants), strict=False):
         _draw(variant, colour, goodput, latency, hits)
-    for axes, label in ((goodput, "answered in time"), (latency, "p95 of what was"), (hits, "cache hit rate")):
+    for axes, label in ((goodput, "answered in time"), (latency, "p95 of answers"), (hits, "cache hit rate")):
         axes.set_ylabel(label)
         _mark(axes, variants[0].run)
     for axes in (goodput, hits):

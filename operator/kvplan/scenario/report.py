@@ -53,7 +53,7 @@ def told(event: Event) -> str:
 
 def summary(variants: Sequence[Variant]) -> Table:
     """A row each. Latencies are of what was answered in time."""
-    columns = ("protections", "answered in time", "worst second", "bad seconds", "recovered after", "p95 before")
+    columns = ("run", "answered in time", "worst second", "bad seconds", "recovered after", "p95 before")
     return Table(
         "What came of it",
         (*columns, "during", "after", "attempts each"),
@@ -62,7 +62,6 @@ def summary(variants: Sequence[Variant]) -> Table:
 
 
 def _row(name: str, run: Run) -> tuple[str, ...]:
-    begin, over, end = run.phases
     worst = run.worst_second
     return (
         name,
@@ -70,9 +69,7 @@ def _row(name: str, run: Run) -> tuple[str, ...]:
         "-" if worst is None else f"{percent(run.goodput[worst])} at {worst} s",
         str(run.bad_seconds),
         _recovered(run),
-        milliseconds(run.p95(0, begin)),
-        milliseconds(run.p95(begin, over)),
-        milliseconds(run.p95(over, end)),
+        *(milliseconds(run.p95(*phase)) for phase in run.phases.values()),
         f"{run.attempts['attempts'] / max(run.attempts['requests'], 1):.2f}",
     )
 
@@ -83,7 +80,7 @@ def _recovered(run: Run) -> str:
     after = run.recovered_after
     if after is None:
         return "not in this run"
-    return "never fell" if after == 0 and not run.bad_seconds else f"{after:g} s"
+    return f"{after} s" if run.bad_seconds else "never fell"
 
 
 def growth(states: Sequence[MonthState]) -> Table:
@@ -125,18 +122,14 @@ def as_json(variants: Sequence[Variant]) -> dict[str, Any]:
 
 def _run_as_json(variant: Variant) -> dict[str, Any]:
     run = variant.run
-    begin, over, end = run.phases
     return {
-        "protections": variant.name,
+        "run": variant.name,
+        "protections": run.scenario.protections.named(),
         "goodput": _finite(run.goodput_share),
         "badSeconds": run.bad_seconds,
         "worstSecond": run.worst_second,
         "recoveredAfter": run.recovered_after,
-        "p95": {
-            "before": _finite(run.p95(0, begin)),
-            "during": _finite(run.p95(begin, over)),
-            "after": _finite(run.p95(over, end)),
-        },
+        "p95": {name: _finite(run.p95(*phase)) for name, phase in run.phases.items()},
         "attempts": run.attempts,
         "regions": {region.name: _series(run, index) for index, region in enumerate(run.scenario.regions)},
     }

@@ -10,7 +10,7 @@ from kvplan.scenario import keys
 from kvplan.scenario.engine import state
 from kvplan.scenario.engine.arrays import World
 from kvplan.scenario.engine.state import NEVER, NOBODY, NOT_CACHED, SLOT
-from kvplan.scenario.file import Region, Scenario
+from kvplan.scenario.file import Region, RetryStorm, Scenario
 from kvplan.scenario.happenings import actions, rates, scaled
 from kvplan.system import Balancing
 
@@ -62,7 +62,7 @@ def _columns(shares: Floats) -> NDArray[np.void]:
 
 def _attempts(scenario: Scenario, flow: Floats) -> int:
     """More than there will be of them, nearly surely."""
-    storms = [event.retries for event in scenario.events if event.event == "retry-storm"]
+    storms = [event.retries for event in scenario.events if isinstance(event, RetryStorm)]
     mean = float(flow.sum()) * SLOT * (1 + max([scenario.client.retries, *storms]))
     return int(mean + 10 * math.sqrt(mean) + 100)
 

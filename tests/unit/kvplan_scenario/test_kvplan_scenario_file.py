@@ -47,6 +47,7 @@ REGION = GOOD["regions"][0]
             {"times": {"podRead": {"mean": 0.002}, "podMiss": {"mean": 0.001}}},
             "times: podMiss is 0.001 s, podRead 0.002 s; expected podMiss, a read and more, not below",
         ),
+        ({"duration": 1}, "duration is 1 s, but a request may take 1 s to fail, with all its tries; expected more"),
         ({"scale": 3}, "scale is 3, but a has 2 pods and 2 store servers; expected at most 2"),
         (
             {"workload": {"peakQps": 1, "records": 2_000_000_000}},
@@ -89,15 +90,15 @@ def test_an_unknown_protection_is_refused() -> None:
 def test_variants_leave_out_each_protection_and_then_all() -> None:
     scenario = scenario_of(GOOD | {"protections": {"deadline": True, "coalescing": True}}, "x")
     assert [(name, each.protections.named()) for name, each in variants(scenario)] == [
-        ("all of them", ("coalescing", "deadline")),
+        ("all protections", ("coalescing", "deadline")),
         ("without coalescing", ("deadline",)),
         ("without deadline", ("coalescing",)),
-        ("none", ()),
+        ("no protections", ()),
     ]
 
 
 def test_what_has_no_protections_has_one_variant() -> None:
-    assert [name for name, _ in variants(scenario_of(GOOD, "x"))] == ["none"]
+    assert [name for name, _ in variants(scenario_of(GOOD, "x"))] == ["no protections"]
 
 
 @pytest.mark.parametrize("name", names())

@@ -168,7 +168,7 @@ def test_more_under_way_than_can_be_held_is_said(make: Make, monkeypatch: pytest
 def herd(retries: int, protections: tuple[str, ...], full: bool) -> Run:
     """Full: as packaged. Short: a quarter of it, and a shorter time."""
     scenario = packaged("herd")
-    update = {
+    update: dict[str, Any] = {
         "client": scenario.client.model_copy(update={"retries": retries}),
         "protections": scenario.protections.only(protections),
     }
@@ -180,7 +180,7 @@ def herd(retries: int, protections: tuple[str, ...], full: bool) -> Run:
 @pytest.mark.counted
 def test_after_a_flush_protections_bring_back_what_plain_retries_keep_down(counted: Any) -> None:
     full = counted(0, 1) == 1
-    cases = {
+    cases: dict[str, tuple[int, tuple[str, ...]]] = {
         "none, 3 retries": (3, ()),
         "none, no retries": (0, ()),
         "coalescing, 3 retries": (3, ("coalescing",)),
