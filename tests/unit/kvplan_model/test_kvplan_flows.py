@@ -48,6 +48,12 @@ def test_behind_a_busy_even_server_arrivals_are_even() -> None:
     assert found["second"].scv == pytest.approx(1 - 0.64 * 0.8, abs=0.01)
 
 
+def test_a_busy_server_hides_how_even_its_own_arrivals_are() -> None:
+    """Of the excess, 1 - load^2 is left between single departures."""
+    found = traffics(in_line(Visit("first", Gamma(0.8, 1.0)), Visit("second", LogNormal(0.05, 0.3)), scv=0.4), Extras())
+    assert found["second"].scv == pytest.approx(1 - 0.6 * 0.36, abs=0.01)
+
+
 def test_a_queue_with_a_long_memory_sees_past_the_server_before_it() -> None:
     scvs = [
         traffics(in_line(FIRST, Visit("second", LogNormal(load, 0.3))), Extras())["second"].scv
