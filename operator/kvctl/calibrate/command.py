@@ -1,17 +1,18 @@
-"""`kvctl calibrate`: reads the options, watches the service, writes what a plan reads."""
+"""`kvctl calibrate`: reads the options, watches the service, writes what a plan reads. numpy comes when needed."""
 
 import json
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 from rich.console import Console
 
-from kvctl.calibrate.findings import Findings, findings
 from kvctl.calibrate.source import of_pages, of_prometheus
 from kvctl.errors import UsageError
-from kvplan.plan.inputs import Service
+
+if TYPE_CHECKING:
+    from kvctl.calibrate.findings import Findings
 
 MAX_SECONDS = 86_400.0
 
@@ -19,6 +20,7 @@ MAX_SECONDS = 86_400.0
 class Format(StrEnum):
     YAML = "yaml"
     JSON = "json"
+    MANIFEST = "manifest"
 
 
 def calibrate(
@@ -30,9 +32,10 @@ def calibrate(
     cluster: Annotated[str | None, typer.Option(help="With --prometheus: the KVCluster.")] = None,
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="With --prometheus: its namespace.")] = "default",
     seconds: Annotated[float, typer.Option(help="How long to watch; with --prometheus: how far to look back.")] = 30.0,
-    output: Annotated[Format, typer.Option("--output", "-o", help="yaml for kvctl plan, json with all reasons.")] = (
-        Format.YAML
-    ),
+    output: Annotated[
+        Format,
+        typer.Option("--output", "-o", help="yaml for kvctl plan, manifest for a KVCluster, json with all reasons."),
+    ] = Format.YAML,
 ) -> None:
     """Measure what requests cost the running service, for `kvctl plan --service FILE`.
 
@@ -45,6 +48,8 @@ def calibrate(
 
       kvctl calibrate --prometheus http://127.0.0.1:9091 --cluster demo --seconds 600 --output json
     """
+    from kvctl.calibrate.findings import findings
+
     if not 1 <= seconds <= MAX_SECONDS:
         raise UsageError(f"--seconds is {seconds:g}; expected 1 to {MAX_SECONDS:g}")
     if bool(metrics_url) == bool(prometheus) or bool(prometheus) != bool(cluster):
@@ -57,10 +62,16 @@ def calibrate(
     found = findings(watched.intervals, pod_seconds=watched.pod_seconds, pods=watched.pods)
     for warning in found.warnings:
         Console(stderr=True).print(f"[bold yellow]warning[/]: {warning}", highlight=False, soft_wrap=True)
-    print(json.dumps(as_data(found), indent=2) if output is Format.JSON else as_yaml(found))
+    match output:
+        case Format.YAML:
+            print(as_yaml(found))
+        case Format.MANIFEST:
+            print(as_manifest(found))
+        case Format.JSON:
+            print(json.dumps(as_data(found), indent=2))
 
 
-def as_data(found: Findings) -> dict[str, Any]:
+def as_data(found: "Findings") -> dict[str, Any]:
     return {
         "service": found.service,
         "measured": {name: note for name, note in found.notes.items() if name in found.service},
@@ -70,8 +81,23 @@ def as_data(found: Findings) -> dict[str, Any]:
     }
 
 
-def as_yaml(found: Findings) -> str:
+def as_manifest(found: "Findings") -> str:
+    """`spec.workload.service` of a KVCluster, which takes no ranges."""
+    times = {
+        name: {
+            "meanMs": float(f"{1000 * (time['mean']['mid'] if isinstance(time['mean'], dict) else time['mean']):.4g}"),
+            **({"cv": time["cv"]} if "cv" in time else {}),
+        }
+        for name, time in found.service.items()
+    }
+    fragment = {"spec": {"workload": {"service": times}}}
+    return f"# {found.about}.\n" + yaml.safe_dump(fragment, default_flow_style=None, sort_keys=False).rstrip()
+
+
+def as_yaml(found: "Findings") -> str:
     """All fields of a plan's `service`, each with a comment; those that were not measured are comments only."""
+    from kvplan.plan.inputs import Service
+
     lines = [f"# Written by kvctl calibrate. {found.about}."]
     lines += [f"# Warning: {warning}." for warning in found.warnings]
     for name, field in Service.model_fields.items():

@@ -10,11 +10,12 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from kvctl.calibrate.command import as_data, as_yaml, calibrate
+from kvctl.calibrate.command import as_data, as_manifest, as_yaml, calibrate
 from kvctl.calibrate.counts import Counts
 from kvctl.calibrate.findings import Findings, findings
 from kvctl.calibrate.source import of_pages, of_prometheus
 from kvctl.errors import MeasureError
+from kvoperator.api.spec import Workload
 from kvplan.plan.inputs import Service
 from kvservice.telemetry import Telemetry
 
@@ -88,6 +89,12 @@ def test_the_yaml_is_a_plans_service_and_names_every_field(served: tuple[Pod, st
     assert {field for field in FIELDS if field and field in text} == FIELDS
     assert "# clientNetwork: not measured: a pod does not see it" in text
     assert "# storeRead: not measured: the store was not asked" in text
+
+
+def test_the_manifest_is_a_kvclusters_service_in_milliseconds(served: tuple[Pod, str]) -> None:
+    service = yaml.safe_load(as_manifest(watched(served[1])))["spec"]["workload"]["service"]
+    times = Workload.model_validate({"peakQPS": 1, "service": service}).service
+    assert times["podRead"].mean_ms == pytest.approx(1.0)
 
 
 def test_the_json_has_measured_and_not_measured_apart(served: tuple[Pod, str]) -> None:

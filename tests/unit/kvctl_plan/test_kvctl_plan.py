@@ -273,6 +273,6 @@ def _one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_command_line_starts_without_the_planner() -> None:
     large = ("numpy", "scipy", "matplotlib")
-    program = f"import sys, kvctl.plan.command; print([name for name in {large} if name in sys.modules])"
+    program = f"import sys, kvctl.main; print([name for name in {large} if name in sys.modules])"
 
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
