@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from kvplan.scenario.play import Progress, Variant
     from kvplan.scenario.report import Table
 
+_KINDS = (".svg", ".png", ".pdf")  # that matplotlib draws
 _NO_TERMINAL = 200  # columns: what reads a pipe does its own folding
 
 
@@ -66,6 +68,8 @@ def simulate(
         if compare or plot:
             raise UsageError(f"{asked.name} goes month by month: it is neither compared nor plotted over time")
         _play_months(asked, output)
+    elif plot and Path(plot).suffix not in _KINDS:
+        raise UsageError(f"--plot: {plot} has no kind of picture; expected a name that ends in {', '.join(_KINDS)}")
     else:
         _play(asked, output, compare, plot)
 
@@ -139,8 +143,8 @@ def _draw(played: "Sequence[Variant]", file: str) -> None:
 
     try:
         save(played, file)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--plot: {file} cannot be drawn: {error}") from None
+    except OSError as error:
+        raise UsageError(f"--plot: {file} cannot be written: {error.strerror}") from None
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def svg(variants: Sequence[Variant]) -> str:
 
 
 def save(variants: Sequence[Variant], file: str) -> None:
-    """As an image of the kind that the name's ending says. Raises ValueError for one that cannot be written."""
+    """As an image of the kind that the name's ending says. Raises OSError."""
     with rc_context(_STYLE):
         figure(variants).savefig(file, dpi=150, bbox_inches="tight")
 
@@ -81,7 +81,7 @@ def _draw(variant: Variant, colour: str, goodput: Axes, latency: Axes, hits: Axe
     run = variant.run
     seconds = np.arange(run.scenario.duration)
     style: Any = {"color": colour, "linewidth": 1.3, "label": variant.name}
-    goodput.plot(seconds, run.goodput, **style)
+    goodput.plot(seconds[: run.judged], run.goodput, **style)
     latency.plot(seconds, run.quantiles(95) * 1000, **style)
     hits.plot(seconds, run.hit_rate, **style)
 

@@ -46,7 +46,7 @@ def told(event: Event) -> str:
     """The event and its numbers, as in a file."""
     own = event.model_dump(by_alias=True, exclude={"event", "at", "region"}, exclude_none=True)
     numbers = ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in own.items()
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in own.items()
     )
     return f"{event.event} in {event.region or 'every region'}{f' ({numbers})' if numbers else ''}"
 
