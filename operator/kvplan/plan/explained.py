@@ -12,7 +12,7 @@ from kvplan.plan.caching import ENTRY_OVERHEAD, entries_of, entry_bytes
 from kvplan.plan.growth import ROW_OVERHEAD, data_bytes
 from kvplan.plan.inputs import Inputs, Region, mid
 from kvplan.plan.outcome import Bill, Number, RegionSize, State
-from kvplan.plan.outlook import PERCENTILES
+from kvplan.plan.outlook import PERCENTILES, Latencies
 from kvplan.plan.quantities import GIB, Traffic, traffic
 from kvplan.plan.search import Choice
 from kvplan.plan.sizing import Need
@@ -31,7 +31,7 @@ class First:
     worlds: Sequence[Inputs]
     choices: Mapping[str, Choice]  # by region
     states: Sequence[State]
-    latencies: Sequence[Mapping[tuple[str, float], float]]  # (region, percentile) -> seconds, in each world
+    latencies: Sequence[Latencies]  # in each world
     bill: Bill
     bills: Sequence[Bill]
 

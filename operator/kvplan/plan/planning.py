@@ -12,7 +12,7 @@ from kvplan.plan.explained import First, limits, numbers
 from kvplan.plan.growth import data_bytes, growth, in_month
 from kvplan.plan.inputs import Inputs, Region, mid
 from kvplan.plan.outcome import Bill, Month, Number, Plan, RegionSize, State
-from kvplan.plan.outlook import holds, latencies
+from kvplan.plan.outlook import LATER, Latencies, Outlook, latencies, outlook
 from kvplan.plan.prices import PriceTable, load_prices
 from kvplan.plan.quantities import quantities
 from kvplan.plan.search import Choice, smallest
@@ -20,32 +20,36 @@ from kvplan.plan.sizing import RULES, disk_bytes
 from kvplan.plan.states import Kind, hits, situations, state, survives_zone
 from kvplan.plan.worlds import spread, worlds
 
-LATER = 4  # one in so many worlds is looked at again in the last month
 NOT_COVERED = (
     "not covered: requests in bursts, pauses of garbage collectors, limits of connections, conditional writes, the CPU "
     "of relays, traffic of repair"
 )
 
 
-def make_plan(inputs: Inputs, *, samples: int = 256, seed: int = 0, today: date | None = None) -> Plan:
+def make_plan(
+    inputs: Inputs, *, samples: int = 256, seed: int = 0, today: date | None = None, workers: int = 1
+) -> Plan:
     """`samples`: worlds that are drawn, with `seed`, if a number is only known roughly. `today`: for the age of the
-    prices; by default this machine's date. Raises InputError if an objective cannot be reached at any size."""
+    prices; by default this machine's date. `workers`: processes that look at many worlds; more than one are started
+    anew, so that a script needs its `if __name__ == "__main__"`. Raises InputError if an objective cannot be reached
+    at any size."""
     prices, drawn = load_prices(inputs.prices), worlds(inputs, samples, seed)
     planned = [_sized(inputs, number + 1, prices, today or date.today(), drawn) for number in range(inputs.months)]
     first, last = planned[0], planned[-1]
+    seen = outlook(drawn, first.sizes, inputs.months, last.sizes, workers=workers)
     states = tuple(
         state(inputs, first.choices[region.name].size, situation)
         for region in inputs.regions
         for situation in situations(inputs, region).values()
     )
-    explained = First(inputs, drawn, first.choices, states, first.latencies, first.bill, first.bills)
+    explained = First(inputs, drawn, first.choices, states, seen.latencies, first.bill, first.bills)
     limited = [
         f"{station} in {region}, full at {qps:,.0f} requests/s world-wide" for qps, station, region in limits(explained)
     ]
     return Plan(
         inputs=inputs,
         numbers=numbers(explained),
-        months=tuple(_month(each, first, last) for each in planned),
+        months=tuple(_month(each, first, seen) for each in planned),
         states=states,
         bottleneck=limited[0],
         next_bottleneck=limited[1],
@@ -78,19 +82,8 @@ class _Sized:
         return [self._billed(world) for world in self.worlds]
 
     @cached_property
-    def middle(self) -> Mapping[tuple[str, float], float]:
-        """(region, percentile) -> seconds at peak with nothing lost, as are the next."""
+    def middle(self) -> Latencies:
         return latencies(self.inputs, self.sizes)
-
-    @cached_property
-    def latencies(self) -> Sequence[Mapping[tuple[str, float], float]]:
-        return [latencies(world, self.sizes) for world in self.worlds]
-
-    @cached_property
-    def holding(self) -> float:
-        """The share of the worlds in which the objectives do; after the first month, of a part of the worlds."""
-        among = self.worlds if self.number == 1 else self.worlds[::LATER]
-        return sum(holds(world, self.sizes) for world in among) / len(among)
 
     @cached_property
     def _hits(self) -> Mapping[str, float]:
@@ -127,7 +120,7 @@ def _alike(one: Region, other: Region, prices: PriceTable) -> bool:
     return one.model_copy(update={"name": other.name}) == other and prices.of(one.name) == prices.of(other.name)
 
 
-def _month(month: _Sized, first: _Sized, last: _Sized) -> Month:
+def _month(month: _Sized, first: _Sized, seen: Outlook) -> Month:
     workload = month.inputs.workload
     requests, data = growth(workload, month.number)
 
@@ -145,33 +138,30 @@ def _month(month: _Sized, first: _Sized, last: _Sized) -> Month:
         sizes=tuple(month.sizes.values()),
         bill=month.bill,
         cost=spread(total, [each.total for each in month.bills], unit, f"the sum of the bill of month {month.number}"),
-        p95={region.name: _p95(month, region.name, first) for region in month.inputs.regions},
-        holds=_holds(month, first, last),
+        p95={region.name: _p95(month, region.name, first, seen) for region in month.inputs.regions},
+        holds=_holds(month.number, month.inputs.months, seen),
     )
 
 
-def _p95(month: _Sized, region: str, first: _Sized) -> Number:
+def _p95(month: _Sized, region: str, first: _Sized, seen: Outlook) -> Number:
     """Low and high are as far from it as in the first month: sizes grow with the load."""
     now, value = first.middle[region, 95.0], month.middle[region, 95.0]
     if math.isinf(now) or math.isinf(value):
         return Number(value, "s", value, value, "unstable")
-    among = [seconds[region, 95.0] * value / now for seconds in first.latencies]
+    among = [seconds[region, 95.0] * value / now for seconds in seen.latencies]
     return spread(
         value, among, "s", f"at {mid(month.inputs.workload.peak_qps):.6g} requests/s world-wide, nothing lost"
     )
 
 
-def _holds(month: _Sized, first: _Sized, last: _Sized) -> Number:
+def _holds(number: int, months: int, seen: Outlook) -> Number:
     """Computed for the first month and the last; evenly between."""
-    at = (month.number - 1) / max(last.number - 1, 1)
-    share = first.holding * (1 - at) + last.holding * at
-    count = len(first.worlds)
-    among = (
-        f"of {count} worlds"
-        if month is first
-        else f"on the way to month {last.number}, by every {LATER}th of {count} worlds"
-    )
-    return Number(share, "of worlds", share, share, f"{share:.1%} {among}")
+    at = (number - 1) / max(months - 1, 1)
+    share = seen.first * (1 - at) + seen.last * at
+    among = f"{len(seen.latencies)} worlds"
+    if number > 1:
+        among = f"{among}, on the way from {seen.first:.1%} to {seen.last:.1%} of every {LATER}th in month {months}"
+    return Number(share, "of worlds", share, share, f"{share:.1%} of {among}")
 
 
 def _notes(planned: Sequence[_Sized], states: Sequence[State], prices: PriceTable) -> tuple[str, ...]:

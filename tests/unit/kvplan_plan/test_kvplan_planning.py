@@ -87,6 +87,7 @@ def test_a_plan_says_in_how_many_worlds_it_holds(plan: Plan) -> None:
     assert 0 < first.value < 1
     assert first.formula == f"{first.value:.1%} of 12 worlds"
     assert between.value == pytest.approx((first.value + last.value) / 2)
+    assert last.formula.endswith(f"to {last.value:.1%} of every 4th in month 3")
 
 
 def test_the_same_seed_makes_the_same_plan() -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from kvplanning import QUICK, asked
 
+from kvplan.plan import outlook as outlooks
 from kvplan.plan.inputs import Range, Time
 from kvplan.plan.outcome import RegionSize
-from kvplan.plan.outlook import holds, latencies
+from kvplan.plan.outlook import holds, latencies, outlook
 from kvplan.plan.worlds import drawn, spread, worlds
 
 ROUGH = Range(low=100.0, mid=200.0, high=250.0)
@@ -62,3 +63,11 @@ def test_a_plan_holds_in_a_world_only_if_every_region_does_with_a_zone_and_with_
     assert holds(asked(), sizes(70))
     assert latencies(asked(), normal_only)["r2", 95.0] < 0.1
     assert not holds(asked(), normal_only)
+
+
+def test_processes_see_the_same_worlds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlooks, "WORTH", 1)
+    drawn = worlds(asked(workload={"peak_qps": Range(low=30_000, mid=50_000, high=80_000)}), 4, seed=1)
+    alone, together = (outlook(drawn, sizes(50), 2, sizes(60), workers=workers) for workers in (1, 2))
+    assert together == alone
+    assert len({seconds["r1", 95.0] for seconds in alone.latencies}) == 4
