@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
+from kvplan.scenario.file import Slow
 from kvplan.scenario.outcome import Run
 from kvplan.scenario.play import Variant
 
@@ -28,9 +29,8 @@ _STYLE: Any = {  # the keys are matplotlib's
     "legend.frameon": False,
     "legend.fontsize": 8.5,
 }
-_COLOURS = (
-    "#4c78a8",
-    "#e45756",
+_FIRST, _LAST = "#1f4e9c", "#d62728"  # the two that one compares above all
+_OTHERS = (
     "#f58518",
     "#54a24b",
     "#72b7b2",
@@ -38,8 +38,9 @@ _COLOURS = (
     "#eeca3b",
     "#9d755d",
     "#8c8c94",
-    "#d67195",
-)
+    "#ff9da6",
+    "#17becf",
+)  # as many as there are protections
 
 
 def svg(variants: Sequence[Variant]) -> str:
@@ -59,7 +60,8 @@ def figure(variants: Sequence[Variant]) -> Figure:
     """All variants are of one scenario."""
     made = Figure(figsize=(8, 7), layout="constrained")
     goodput, latency, hits = made.subplots(3, 1, sharex=True)
-    for variant, colour in zip(variants, _COLOURS * len(variants), strict=False):
+    colours = [_FIRST, *_OTHERS[: len(variants) - 2], _LAST]
+    for variant, colour in zip(variants, colours, strict=False):
         _draw(variant, colour, goodput, latency, hits)
     for axes, label in ((goodput, "answered in time"), (latency, "p95 of answers"), (hits, "cache hit rate")):
         axes.set_ylabel(label)
@@ -68,7 +70,9 @@ def figure(variants: Sequence[Variant]) -> Figure:
         axes.set_ylim(-0.02, 1.05)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     latency.set_yscale("log")
+    latency.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     latency.yaxis.set_major_formatter(StrMethodFormatter("{x:g} ms"))
+    latency.yaxis.set_minor_formatter(NullFormatter())
     latency.grid(which="minor", axis="y", linewidth=0.2)
     hits.set_xlabel("seconds")
     hits.set_xlim(0, variants[0].run.scenario.duration)
@@ -80,7 +84,13 @@ def figure(variants: Sequence[Variant]) -> Figure:
 def _draw(variant: Variant, colour: str, goodput: Axes, latency: Axes, hits: Axes) -> None:
     run = variant.run
     seconds = np.arange(run.scenario.duration)
-    style: Any = {"color": colour, "linewidth": 1.3, "label": variant.name}
+    bold = colour in (_FIRST, _LAST)
+    style: Any = {
+        "color": colour,
+        "linewidth": 1.8 if bold else 0.9,
+        "zorder": 3 if bold else 2,
+        "label": variant.name,
+    }
     goodput.plot(seconds[: run.judged], run.goodput, **style)
     latency.plot(seconds, run.quantiles(95) * 1000, **style)
     hits.plot(seconds, run.hit_rate, **style)
@@ -100,9 +110,9 @@ def _name_events(axes: Axes, run: Run) -> None:
     for event in sorted(run.scenario.events, key=lambda each: each.at):
         row = row + 1 if event.at - last < run.scenario.duration / 6 else 0
         last = event.at
-        where = f" ({event.region})" if event.region else ""
+        what = f"slow {event.dependency}" if isinstance(event, Slow) else event.event
         axes.annotate(
-            f"{event.event}{where}",
+            f"{what} ({event.region})" if event.region else what,
             (event.at, 1),
             xycoords=("data", "axes fraction"),
             xytext=(2, 3 + 11 * row),

@@ -217,4 +217,6 @@ def percent(share: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    return "-" if math.isnan(seconds) else f"{seconds * 1000:.3g} ms"
+    if math.isnan(seconds):
+        return "-"
+    return f"{seconds * 1000:.3g} ms" if seconds < 0.1 else f"{seconds * 1000:,.0f} ms"

@@ -54,7 +54,7 @@ def is_fresh(w: Addresses, region: int, key: int, now: float) -> bool:
 
 
 @compiled
-def has_stale(w: Addresses, region: int, key: int, now: float) -> bool:
+def has_old(w: Addresses, region: int, key: int, now: float) -> bool:
     copy = copies_of(w)[region, key]
     return bool(copy.older != NOT_CACHED and copy.fresh_until + rules_of(w).stale_for > now)
 

@@ -119,6 +119,7 @@ def _enter(w: Addresses, now: float, index: int, region: int, pod: int, network:
     own.region = region
     own.pod = pod
     own.epoch = pods_of(w)[pod].epoch
+    own.old_copy = 0
     near = near_place(w, request.key)
     if request.write:
         own.stage = Stage.WRITE

@@ -63,6 +63,7 @@ def _cache_answered(w: Addresses, now: float, job: int) -> None:
     if own.stage == Stage.CACHE:
         fresh = cache.is_fresh(w, own.region, own.key, now)
         own.stage = Stage.HIT if fresh else Stage.MISS
+        own.old_copy = cache.has_old(w, own.region, own.key, now)
         count(w, own.region, now, Count.HITS, fresh)
     pods.visit(w, now, job)
 

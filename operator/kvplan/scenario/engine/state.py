@@ -42,6 +42,7 @@ JOB = np.dtype(  # one attempt of a request, at a pod
         ("epoch", "i4"),
         ("region", "i4"),
         ("stage", "i4"),
+        ("old_copy", "i4"),  # the cache has answered with one that is not too old for an emergency
         ("link", "i4"),  # to the next in a pod's queue, or in the free list
     ],
     align=True,

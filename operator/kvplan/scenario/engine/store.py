@@ -29,7 +29,7 @@ def ask(w: Addresses, now: float, job: int) -> None:
     own = jobs_of(w)[job]
     rules, region = rules_of(w), regions_of(w)[own.region]
     write = own.stage == Stage.WRITE
-    stale = not write and rules.stale_for > 0 and cache.has_stale(w, own.region, own.key, now)
+    stale = not write and own.old_copy
     if rules.coalescing and not write and copies_of(w)[own.region, own.key].filling != NOBODY:
         _wait(w, copies_of(w)[own.region, own.key].filling, job)
     elif region.waiting >= rules.store_most or now < region.breaker_until:
@@ -174,15 +174,22 @@ def _drop(w: Addresses, now: float, work: int) -> None:
 
 
 @compiled
+def _fill(w: Addresses, now: float, region: int, key: int) -> None:
+    """Into the cache, unless its shard is left alone. Nobody waits for it."""
+    shard = shards_of(w)[cache.shard_of(w, region, key)]
+    if now >= shard.breaker_until:
+        shard.free_at = max(shard.free_at, now) + draw(w, region, Law.CACHE) * regions_of(w)[region].cache_slow
+        cache.put(w, region, key, now)
+
+
+@compiled
 def done(w: Addresses, now: float, index: int, work: int, turn: int) -> None:
     """A server of that region is free; who waited goes on, unless another copy was faster."""
     clock_busy(w, now, index)
     regions_of(w)[index].busy -= 1
     if works_of(w)[work].turn == turn:
         key, write = works_of(w)[work].key, works_of(w)[work].write
-        cache.put(w, index, key, now)
-        shard = shards_of(w)[cache.shard_of(w, index, key)]
-        shard.free_at = max(shard.free_at, now) + draw(w, index, Law.CACHE) * regions_of(w)[index].cache_slow
+        _fill(w, now, index, key)
         node = _close(w, now, work)
         while node != NOBODY:
             following = nodes_of(w)[node].link
