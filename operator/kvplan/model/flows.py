@@ -2,13 +2,15 @@
 traffic equations of Whitt 1983, "The Queueing Network Analyzer"."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from kvplan.laws import Floats
-from kvplan.model.queues import carried
+from kvplan.model.balancing import Pool
+from kvplan.model.pools import pool
+from kvplan.model.queues import carried, mean_wait
 from kvplan.model.visits import Traffic
 from kvplan.system import Class, System, Visit
 
@@ -28,8 +30,7 @@ def traffics(system: System, extras: Extras) -> dict[str, Traffic]:
     """Of every station that has work to do, by name. Utilisations may be 1 and more."""
     works: dict[str, list[tuple[float, Visit]]] = defaultdict(list)
     for each, visit in system.visits():
-        copies = visit.copies + (0.0 if visit.hedge_after is None else extras.hedged.get(visit, 0.0))
-        if rate := _rate(system, each, extras) * copies:
+        if rate := _rate(system, each, extras) * _copies(visit, extras):
             works[visit.station].append((rate, visit))
     known = {}
     for name, visits in works.items():
@@ -44,7 +45,27 @@ def traffics(system: System, extras: Extras) -> dict[str, Traffic]:
                 tuple((part / rate, visit.law) for part, visit in visits),
                 sum(part * (visit.copies - 1) for part, visit in visits) / rate / max(station.pools - 1, 1),
             )
-    return {name: replace(known[name], scv=scv) for name, scv in _evenness(system, extras, known).items()}
+    known = {name: replace(known[name], scv=scv) for name, scv in _evenness(system, extras, known).items()}
+    if any(each.utilisation >= 1 for each in known.values()):
+        return known
+    return {name: replace(known[name], pool=found) for name, found in _pools(system, extras, known)}
+
+
+def _pools(system: System, extras: Extras, known: Mapping[str, Traffic]) -> Iterator[tuple[str, Pool | None]]:
+    waits = {
+        name: each.service * mean_wait(each.utilisation, each.station.servers, each.scv, each.service_scv)
+        for name, each in known.items()
+    }
+
+    def rate(each: Class, visit: Visit) -> float:
+        return _rate(system, each, extras) * _copies(visit, extras)
+
+    for name, each in known.items():
+        yield name, pool(system, each.station, each.utilisation, rate, waits)
+
+
+def _copies(visit: Visit, extras: Extras) -> float:
+    return visit.copies + (0.0 if visit.hedge_after is None else extras.hedged.get(visit, 0.0))
 
 
 def _rate(system: System, each: Class, extras: Extras) -> float:

@@ -101,10 +101,10 @@ class Path:
 def _unfolded(each: Class) -> Iterator[Step]:
     """The steps, with the two ways of a hop as pauses around where the time between them matters: at a pool that is
     visited again, and at a first visit from whose service the latency counts."""
-    plain = [step.station for step in each.steps if _is_plain(step)]
+    plain = [step.station for step in each.steps if is_plain(step)]
     for number, step in enumerate(each.steps):
         from_here = each.from_service and number == 0
-        if _is_plain(step) and step.hop != NOTHING and (from_here or plain.count(step.station) > 1):
+        if is_plain(step) and step.hop != NOTHING and (from_here or plain.count(step.station) > 1):
             way = Pause("way", step.hop.scaled(0.5))
             yield from ([] if from_here else [way])
             yield replace(step, hop=NOTHING)
@@ -116,12 +116,12 @@ def _unfolded(each: Class) -> Iterator[Step]:
 def _stay(steps: Sequence[Step], at: int) -> list[int]:
     """Where the plain visits at the same pool as the step at `at` are, from there on; itself at least."""
     first = steps[at]
-    if not _is_plain(first):
+    if not is_plain(first):
         return [at]
     return [
-        place for place, step in enumerate(steps[at:], start=at) if _is_plain(step) and step.station == first.station
+        place for place, step in enumerate(steps[at:], start=at) if is_plain(step) and step.station == first.station
     ]
 
 
-def _is_plain(step: Step) -> TypeGuard[Visit]:
+def is_plain(step: Step) -> TypeGuard[Visit]:
     return isinstance(step, Visit) and step.copies == 1 and step.hedge_after is None

@@ -13,7 +13,7 @@ from kvplan.model.path import Path
 from kvplan.model.prediction import ClassPrediction, Latency, Part, Prediction, StationLoad
 from kvplan.model.queues import markov_wait, mean_wait, waiting_share
 from kvplan.model.settle import settled
-from kvplan.model.visits import Traffic
+from kvplan.model.visits import Traffic, unknown
 from kvplan.system import Balancing, Class, Step, System, Visit
 
 _LOADED = 0.2  # from here on a station's law of service matters
@@ -167,7 +167,7 @@ def _markov_p95(system: System, path: Path) -> float:
 
 def _markov(traffic: Traffic) -> Traffic:
     station = replace(traffic.station, balancing=Balancing.RANDOM)
-    return replace(traffic, station=station, scv=1.0, laws=((1.0, Gamma(traffic.service, 1.0)),))
+    return replace(traffic, station=station, scv=1.0, laws=((1.0, Gamma(traffic.service, 1.0)),), pool=None)
 
 
 def _exponential(step: Step) -> Step:
@@ -186,6 +186,7 @@ def _beyond(system: System, found: Mapping[str, Traffic], late: float) -> str | 
         for name, each in found.items()
         if each.utilisation > _LOADED and (scv := each.service_scv) > _MOST_CV**2 * (1 + 1e-9)
     ]
+    reasons += [f"{name} {reason}" for name, each in found.items() if (reason := unknown(each))]
     if system.retries and late > _RARE:
         reasons += _of_retries(system, max(found, key=lambda name: found[name].utilisation))
     if system.scv > _MOST_CV**2:

@@ -1,0 +1,37 @@
+"""The model against simulation where requests come back to their pods, on systems that it was not fitted to."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from drawn_pods import drawn, from_service, simulated
+
+from kvplan.model import COARSE, predict
+from kvplan.system import Balancing, System
+
+SEED = 1905
+MOST = {Balancing.RANDOM: 0.08} | dict.fromkeys(
+    (Balancing.ROUND_ROBIN, Balancing.POWER_OF_TWO, Balancing.LEAST_IN_FLIGHT), 0.10
+)
+
+
+def error(system: System, requests: int) -> float:
+    (found,) = simulated(system, [95], requests)
+    return abs(predict(system, percentiles=[95], resolution=COARSE).latency.quantiles[95] / found - 1)
+
+
+@pytest.mark.counted
+@pytest.mark.parametrize("balancing", list(Balancing))
+def test_the_reads_p95_is_close_to_the_simulated_one(counted: Any, balancing: Balancing) -> None:
+    requests = counted(300_000, 2_000_000)
+    systems = [drawn(balancing, SEED, number) for number in range(counted(3, 50))]
+    errors = [error(system, requests) for system in counted.told(systems, "systems")]
+    seen = [error(from_service(system), requests) for system in systems[: counted(1, 10)]]
+    counted.tell(
+        f"{balancing}: {len(errors)} systems, |p95 error| median {np.median(errors):.1%}, worst {max(errors):.1%}; "
+        f"as pods see it, median {np.median(seen):.1%}, worst {max(seen):.1%}"
+    )
+    assert max(errors) <= MOST[balancing]
+    assert max(seen) <= MOST[balancing]
+    if balancing is Balancing.RANDOM:
+        assert np.median(errors) <= 0.03
