@@ -12,8 +12,9 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
-from bench.truth.drive import Sent, send
+from bench.truth.drive import send
 from bench.truth.machine import BenchError, Pod, service
 
 from kvplan.laws import Deterministic, LogNormal
@@ -56,9 +57,14 @@ class Costs:
         """Reads per second that keep the loop busy."""
         return 1 / self.warm
 
-    def of_run(self, sent: Sent) -> "Costs":
-        """With the CPU that a run itself has used, instead of what was measured before it."""
-        return replace(self, warm=sent.cost - self.wake * sent.sleeps)
+    def of_run(self, cost: float, sleeps: float) -> "Costs":
+        """With the CPU (s) and the sleeps a read that a run itself has had, instead of what was measured before it."""
+        return replace(self, warm=cost - self.wake * sleeps)
+
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> "Costs":
+        """From what a report has of them."""
+        return cls(**{**kept, "shape": Shape(**kept["shape"])})
 
 
 def shape(folder: Path, seconds: float) -> Shape:
