@@ -56,11 +56,12 @@ def zipf(records: float, skew: float) -> Popularity:
 def hit_rate(popularity: Popularity, *, entries: float, rate: float, ttl: float = math.inf) -> float:
     """Share of `rate` reads/s that hit a cache of `entries` entries.
 
-    An entry is evicted when it was not read for T seconds, where T fills the cache: H. Che, Y. Tung, Z. Wang,
-    "Hierarchical Web Caching Systems" (2002), equation 5. A record that is read with rate r is a hit r P / (1 + r P)
-    of the time, if P is how long an entry serves from its filling: until r leaves a gap of T, or for `ttl`. The time
-    until the first gap of T in a Poisson process is T or more; what is beyond is taken as exponential, with the true
-    mean (e^rT - 1) / r. Both ends are exact: 1 - e^-rT without a time to live, r ttl / (1 + r ttl) without eviction.
+    An entry is evicted when it was not read for T seconds, where T is such that the entries fill the cache: the
+    characteristic time of H. Che, Y. Tung, Z. Wang, "Hierarchical Web Caching Systems" (2002). A record that is read
+    with rate r is a hit r P / (1 + r P) of the time, if P is how long an entry serves from its filling: until r leaves
+    a gap of T, or for `ttl`. The time until the first gap of T in a Poisson process is T, or longer with the chance
+    1 - e^-rT; what is beyond is taken as exponential, so that the whole has its true mean (e^rT - 1) / r. Both ends are
+    exact: 1 - e^-rT without a time to live, r ttl / (1 + r ttl) without eviction.
     """
     if rate <= 0 or entries <= 0:
         return 0.0
@@ -108,5 +109,6 @@ def _serving_time(rates: Floats, gap: float, ttl: float) -> Floats:
     mean = np.expm1(reads) / rates
     if math.isinf(ttl):
         return mean
-    beyond = np.maximum(mean - gap, 1e-30)
-    return gap + beyond * -np.expm1(-(ttl - gap) / beyond)
+    again = -np.expm1(-reads)  # chance of a read before the first gap of T
+    beyond = np.maximum(mean - gap, 1e-30) / again
+    return gap + again * beyond * -np.expm1(-(ttl - gap) / beyond)

@@ -30,6 +30,12 @@ def test_hit_rates_are_within_a_point_of_a_cache_that_is_played(counted: Any) ->
     assert worst <= POINT
 
 
+def test_where_eviction_and_age_are_as_likely_hit_rates_are_within_half_a_point() -> None:
+    cache = {"entries": 12_800, "rate": 1000.0, "ttl": 38.5}
+    played = lru(keys=20_700, skew=0.38, requests=400_000, seed=1, **cache)  # type: ignore[arg-type]
+    assert hit_rate(zipf(20_700, 0.38), **cache) == pytest.approx(played, abs=POINT / 2)
+
+
 def test_without_eviction_a_record_hits_while_it_is_fresh() -> None:
     popularity = zipf(1, 1.0)
     assert hit_rate(popularity, entries=1, rate=3.0, ttl=2.0) == pytest.approx(6 / 7)
