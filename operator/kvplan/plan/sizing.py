@@ -123,9 +123,7 @@ def _for_load(region: Region, work: Work, station: str, most: float, servers: in
     left = math.ceil(work.busy[station] / (most * servers) - 1e-9)
     count = _with_zones(left, region.zones, work.zones_lost)
     lost = f" left of {count}" if work.zones_lost else ""
-    return Need(
-        count, f"load, {work.kind}", f"{work.busy[station]:.2f} busy / {each} = {left}{lost} ({work.kind})"
-    )
+    return Need(count, f"load, {work.kind}", f"{work.busy[station]:.2f} busy / {each} = {left}{lost} ({work.kind})")
 
 
 def _for_keys(region: Region, work: Work, hottest: float) -> Need:

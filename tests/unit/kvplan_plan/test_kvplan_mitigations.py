@@ -95,6 +95,11 @@ def test_a_near_cache_takes_work_from_busy_pods_and_costs_memory(busy: dict[str,
     assert near.cost_after - near.cost_before == pytest.approx(18 * 64 / 1024 * 730 * 0.0045)
 
 
+def test_another_balancing_than_random_helps_busy_pods(busy: dict[str, Mitigation]) -> None:
+    assert gained(busy["other balancing"]) > 0.1
+    assert busy["other balancing"].cost_after == busy["other balancing"].cost_before
+
+
 def test_coalescing_and_admission_change_nothing_within_the_plan(busy: dict[str, Mitigation]) -> None:
     assert gained(busy["coalescing"]) == gained(busy["admission"]) == 0
     assert busy["coalescing"].risk.startswith("useless here: with a warm cache")
