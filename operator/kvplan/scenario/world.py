@@ -82,7 +82,7 @@ def _stations(scenario: Scenario) -> tuple[NDArray[np.void], NDArray[np.void], N
         own["servers"] = scaled(region.store_servers, scenario.scale)
         own["entries_most"] = round(region.cache_entries / scenario.scale)
         own["share"] = region.share
-        own["ttl"], own["network"] = scenario.cache_ttl, scenario.client.network
+        own["ttl"] = scenario.cache_ttl
         own["cache_slow"] = own["store_slow"] = 1.0
         own["head"] = own["tail"] = own["newest"] = own["oldest"] = NOBODY
         if budget := scenario.protections.retry_budget:
@@ -147,6 +147,7 @@ def _laws(scenario: Scenario, region: Region) -> list[tuple[float, float, float]
         _row(times.cache.law().scaled(stretch(region.cache_shards))),
         _row(times.store_read.law().scaled(store)),
         _row(times.store_write.law().scaled(store)),
+        _row(scenario.client.network.law() if scenario.client.network else Deterministic(0.0)),
     ]
 
 

@@ -131,6 +131,7 @@ def test_a_refusal_costs_a_pod_its_work(make: Make) -> None:
     flood = WARM | {"peakQps": 20_000, "records": 10}
     free, dear = (play(make(**flood, times={"refuse": cost}, protections=bounds)) for cost in (0, 0.001))
     assert dear.goodput_share < free.goodput_share / 2
+    assert dear.total(Count.SHED).sum() > 0.5 * dear.total(Count.ARRIVED).sum()  # a no at the door is no failure
 
 
 def test_a_retry_budget_holds_retries_to_its_share(make: Make) -> None:

@@ -40,8 +40,8 @@ REGION = GOOD["regions"][0]
         ({"events": [{"event": "surge", "at": 1, "factor": 0}]}, "events.0.factor is 0; expected greater than 0"),
         ({"protections": {"luck": True}}, "protections.luck is no field of a scenario"),
         (
-            {"client": {"timeout": 0.1, "network": 0.2}},
-            "client: network is 0.2 s; expected less than the timeout of 0.1 s",
+            {"client": {"timeout": 0.1, "network": {"mean": 0.2}}},
+            "client: network takes 0.2 s; expected less than the timeout of 0.1 s",
         ),
         (
             {"times": {"podRead": {"mean": 0.002}, "podMiss": {"mean": 0.001}}},

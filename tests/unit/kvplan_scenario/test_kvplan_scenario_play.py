@@ -48,7 +48,7 @@ ALL_EVENTS = [
     {"event": "surge", "at": 10, "factor": 1e-12, "within": 0.05},  # from then on no more requests
 ]
 BUSY = {"peakQps": 900, "reads": 0.9, "cacheEntries": 300, "cacheTtl": 1, "storeServers": 3, "duration": 20}
-RETRYING = {"timeout": 0.3, "retries": 2, "backoff": 0.02, "network": 0.01}
+RETRYING = {"timeout": 0.3, "retries": 2, "backoff": 0.02, "network": {"mean": 0.01}}
 
 
 @pytest.mark.parametrize("protections", [{}, EVERYTHING], ids=["without protections", "with all of them"])

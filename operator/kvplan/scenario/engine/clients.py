@@ -7,6 +7,7 @@ from kvplan.scenario.engine.arrays import (
     columns_of,
     compiled,
     count,
+    draw,
     give_back,
     jobs_of,
     latencies_of,
@@ -22,7 +23,7 @@ from kvplan.scenario.engine.arrays import (
 )
 from kvplan.scenario.engine.heap import schedule, set_timer
 from kvplan.scenario.engine.pods import choose, end, visit
-from kvplan.scenario.engine.state import BUCKETS, NEVER, NOBODY, SHORTEST, SLOT, STEP, Count, Event, Stage, Tally
+from kvplan.scenario.engine.state import BUCKETS, NEVER, NOBODY, SHORTEST, SLOT, STEP, Count, Event, Law, Stage, Tally
 
 
 @compiled
@@ -93,7 +94,7 @@ def attempt(w: Addresses, now: float, index: int) -> None:
     count(w, region, now, Count.ATTEMPTS, 1)
     request.job = NOBODY
     set_timer(w, now + rules.timeout, index, request.turn)
-    network = regions_of(w)[request.home].network
+    network = regions_of(w)[request.home].farther + draw(w, request.home, Law.NETWORK)
     pod = choose(w, region)
     if pod == NOBODY:
         tally_of(w)[Tally.LOST] += 1

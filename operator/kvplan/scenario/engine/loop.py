@@ -120,7 +120,7 @@ def _act(w: Addresses, now: float, action: int, index: int, value: float) -> Non
     elif action == Action.STORM:
         rules_of(w).storm_retries = int(value)
     elif action == Action.FARTHER:
-        region.network += value
+        region.farther += value
     else:
         _act_on_pods(w, action, region.first_pod, int(value))
 

@@ -81,7 +81,7 @@ REGION = np.dtype(
         ("cache_slow", "f8"),
         ("store_slow", "f8"),
         ("hot_share", "f8"),
-        ("network", "f8"),
+        ("farther", "f8"),  # s that its clients' way takes longer
         ("tokens", "f8"),  # of the retry budget of its clients
         ("tokens_most", "f8"),
         ("busy_area", "f8"),  # of the store's servers, since the last full second
@@ -163,6 +163,7 @@ class Law(IntEnum):
     CACHE = 4
     STORE_READ = 5
     STORE_WRITE = 6
+    NETWORK = 7  # from the region's clients to its edge and back
 
 
 class Stage(IntEnum):
