@@ -41,10 +41,11 @@ PER_COMMAND = 0.9
 def mitigations(plan: Plan, *, today: date | None = None) -> tuple[Mitigation, ...]:
     """None for a plan that is unstable in its first month with nothing lost. `today` as for `make_plan`."""
     inputs, sizes = plan.inputs, {size.region: size for size in plan.months[0].sizes}
-    slowest = max(inputs.regions, key=lambda region: latencies(inputs, sizes)[region.name, 95.0])
-    case = _Case(inputs, sizes, slowest, load_prices(inputs.prices), today or date.today())
-    if math.isinf(case.p95(case.path)):
+    seconds = latencies(inputs, sizes)
+    slowest = max(inputs.regions, key=lambda region: seconds[region.name, 95.0])
+    if math.isinf(seconds[slowest.name, 95.0]):
         return ()
+    case = _Case(inputs, sizes, slowest, load_prices(inputs.prices), today or date.today())
     tried = (
         batching,
         near_cache,
