@@ -316,10 +316,11 @@ class Scenario(Strict):
 
     @model_validator(mode="after")
     def _requests_end(self) -> Self:
-        if self.duration <= self.patience:
+        least = self.patience * (2 if self.months else 1)  # of months the second half is judged
+        if self.duration <= least:
             raise ValueError(
                 f"duration is {self.duration} s, but a request may take {self.patience:g} s to fail, "
-                "with all its tries; expected more"
+                f"with all its tries; expected more than {least:g} s"
             )
         return self
 

@@ -64,7 +64,7 @@ def _states(scenario: Scenario) -> Iterator[tuple[int, str, Scenario]]:
 def _judged(month: int, state: str, run: Run, most: float) -> MonthState:
     scenario = run.scenario
     half = slice(scenario.duration // 2, None)
-    worst = max(run.p95(half.start, scenario.duration, region) for region in range(len(scenario.regions)))
+    worst = float(np.max([run.p95(half.start, scenario.duration, each) for each in range(len(scenario.regions))]))
     goodput = min(run.goodput_of(half, region) for region in range(len(scenario.regions)))
     loads = {
         (station, region.name): float(load[half].mean())

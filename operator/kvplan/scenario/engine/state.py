@@ -4,17 +4,13 @@ A slot's `turn` counts its owners: who remembers a slot with its turn can tell w
 request's turn also grows with each attempt, so a late answer, or the timer of an attempt that is over, means nothing.
 """
 
-from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, TypeVar
 
 import numpy as np
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-NOBODY = -1
-NEVER = 1e300
-NOT_CACHED = -2
+NOBODY = -1  # no slot
+NEVER = 1e300  # s; also stands for a bound that there is not
+NOT_CACHED = -2  # in a copy's `older`
 
 REQUEST = np.dtype(
     [
