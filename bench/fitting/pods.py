@@ -6,7 +6,8 @@ service. A small penalty holds those that the design says little about near 0.
 
     python bench/fitting/pods.py FILE
 
-FILE keeps what was simulated (most of an hour on two cores), so that a fit that is tried again need not do that again.
+FILE keeps what was simulated, which takes longest, so that a fit that is tried again need not do that again. `make
+format` afterwards.
 """
 
 import json

@@ -29,6 +29,7 @@ from kvplan.model.fitted import FITTED
 from kvplan.system import Balancing
 
 _MOST_WAITING = 0.999
+_APART = 0.7  # of one more wait that has nothing in common: how much it adds to the exponent of no wait at all
 _FAINT = 1e-12  # a share of waits that does not matter, but is not 0
 
 Coefficients = Mapping[str, Mapping[str, float]]  # quantity -> names of the terms that are multiplied -> coefficient
@@ -176,7 +177,8 @@ class Waits:
         common = [self._common(gaps[a:b]) for a, b in combinations(visits, 2)]
         variance = self._variance * (len(visits) + 2 * sum(common)) + 2 * self._sum("drag") * sum(variances[:-1])
         apart = 1 - sum(common) / len(common) if common else 1.0
-        return Sum(mean, variance, (1 - self._waiting) ** (1 + 0.7 * (len(visits) - 1) * apart))
+        none = (1 - self._waiting) ** (1 + _APART * (len(visits) - 1) * apart)
+        return Sum(mean, variance, none)
 
     def _place(self, visit: int, gaps: Sequence[float]) -> float:
         """How the wait at that visit, from 0, differs from the usual one: of requests that come once, not at all."""
@@ -214,6 +216,6 @@ def _terms(pool: Pool, wait: float) -> dict[str, float]:
         "spread": math.log1p(pool.service_scv),
         "pools": math.log(pool.count),
         "away": pool.away / (pool.work + pool.away),
-        "shared": all_as_one / (all_as_one + wait),
-        "evened": math.log((1 + pool.work_scv) / (1 / pool.count + pool.work_scv)),
+        "shared": all_as_one / (all_as_one + wait),  # near 1: what all pools wait for, not who chose badly
+        "evened": math.log((1 + pool.work_scv) / (1 / pool.count + pool.work_scv)),  # what taking turns wins at most
     }

@@ -5,9 +5,9 @@ FITTED: dict[str, dict[str, dict[str, float]]] = {
         "mean": {"": -0.0672, "load": 0.08, "spread": -0.0107},
         "waiting": {},
         "scv": {"": 0.0707, "spread": -0.1476},
-        "common": {"": 0.2041, "busy": 0.9732, "gap": -0.226, "faded": -0.6811, "load": -0.0552},
+        "common": {"": 0.2042, "busy": 0.9732, "gap": -0.226, "faded": -0.6812, "load": -0.0552},
         "first": {"spread": 0.0537, "slack": -0.1042},
-        "later": {"soon slack": 0.2617, "soon slack spread": -0.4499},
+        "later": {"soon slack": 0.2618, "soon slack spread": -0.45},
         "drag": {"load load": 0.0669},
     },
     "round-robin": {

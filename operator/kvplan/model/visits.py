@@ -90,7 +90,7 @@ def unknown(traffic: Traffic) -> str | None:
 
 
 def law_of(waits: Sum, grid: Grid) -> Mass:
-    """0 or gamma, which in simulations is right to some 1 % of a p95 if the three numbers are."""
+    """0, or gamma."""
     waiting = max(1 - waits.none, _FAINT)
     mean = waits.mean / waiting
     scv = max((waits.variance + waits.mean**2) / waiting / mean**2 - 1, _LEAST_SCV)
