@@ -1,6 +1,7 @@
 """`kvctl plan …`: reads the options, plans, prints. kvplan is imported when there is something to plan: it is large."""
 
 import difflib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -198,7 +199,7 @@ def _planned(asked: "Inputs", samples: int) -> "Plan":
 
     what = f"{asked.months} month{'s' * (asked.months > 1)} of {', '.join(region.name for region in asked.regions)}"
     with _busy(f"planning {what}, in {samples} world{'s' * (samples > 1)}"):
-        return make_plan(asked, samples=samples)
+        return make_plan(asked, samples=samples, workers=os.cpu_count() or 1)
 
 
 def _simulated(made: "Plan") -> "Plan":

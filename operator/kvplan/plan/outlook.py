@@ -8,7 +8,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-from kvplan.errors import KvplanError
+from kvplan.errors import InputError, KvplanError
 from kvplan.model import COARSE
 from kvplan.plan.growth import in_month
 from kvplan.plan.inputs import Inputs
@@ -62,9 +62,10 @@ def latencies(world: Inputs, sizes: Sizes) -> Latencies:
 def holds(world: Inputs, sizes: Sizes) -> bool:
     """All objectives in all regions, with a zone and with a region lost. Looks at the busiest first: one that does not
     hold is enough."""
-    paths = {
-        _path(world, sizes[region.name], situation) for region in world.regions for situation in decisive(world, region)
-    }
+    try:
+        paths = {_path(world, sizes[region.name], each) for region in world.regions for each in decisive(world, region)}
+    except InputError:  # no pod, or no quorum, is left
+        return False
     busiest_first = sorted(paths, key=_load, reverse=True)
     return all(_load(path) < 1 and not missed(world, latency(world, path, COARSE)) for path in busiest_first)
 

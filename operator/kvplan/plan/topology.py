@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from kvplan.errors import InputError
 from kvplan.laws import Deterministic, Law, LogNormal
 from kvplan.plan.inputs import Inputs, Region, Time, mid
 from kvplan.plan.outcome import RegionSize
@@ -42,8 +43,11 @@ def system(
 
     `share`: of the world's requests that are these, by default the region's own; the rest is written elsewhere.
     `zones_lost`: so many zones' part of `size` is gone. `inside_pod`: latency as a pod's own histogram sees it, from
-    the first service on, without gateway and network. Raises InputError if a quorum needs more nodes than are left.
+    the first service on, without gateway and network. Raises InputError if a quorum needs more nodes than are left, or
+    if no pod is.
     """
+    if zones_lost and size.pods <= -(-size.pods // region.zones) * zones_lost:
+        raise InputError(f"{size.pods} pod is in one zone, and gone with it; 2 or more are needed to lose a zone")
     left = without_zones(size, region.zones, zones_lost)
     reads = inputs.workload.reads
     elsewhere = (1 - reads) * (1 / (share or region.share) - 1)  # writes there, for each request here

@@ -9,6 +9,7 @@ from scipy import special
 
 from kvplan.errors import InputError
 from kvplan.laws import Floats
+from kvplan.system import System
 
 _BATCHES = 30
 
@@ -26,6 +27,7 @@ class Run:
     names: tuple[str, ...]
     utilisation: Mapping[str, float]  # station -> mean share of its servers that were busy
     waits: Mapping[str, float]  # station -> mean wait of a visit's copy, in its pool's queue
+    apart: tuple[int, ...] = ()  # classes whose latency is not part of the whole's
 
     def quantile(self, percentile: float, class_name: str | None = None) -> float:
         return _quantile(self.of(class_name), percentile)
@@ -50,27 +52,32 @@ class Run:
     @property
     def mean(self) -> float:
         """Of the requests that were answered."""
-        return _mean(self.latencies)
+        return _mean(self.of(None))
 
     @property
     def gave_up(self) -> float:
         """Share of the requests whose client had no answer in time on any try."""
-        return float(np.isinf(self.latencies).mean())
+        return float(np.isinf(self.of(None)).mean())
 
     def within(self, threshold: float, class_name: str | None = None) -> float:
         """Share of the requests answered within the threshold."""
         return float((self.of(class_name) <= threshold).mean())
 
     def of(self, class_name: str | None) -> Floats:
-        """The latencies of one class, or of all. Raises InputError for a class that there is not, or no request of."""
+        """The latencies of one class, or of all that are counted. Raises InputError for a class that there is not, or
+        no request of."""
         if class_name is None:
-            return self.latencies
+            return self.latencies[~np.isin(self.classes, self.apart)] if self.apart else self.latencies
         if class_name not in self.names:
             raise InputError(f"there is no class {class_name}; expected one of {', '.join(self.names)}")
         found: Floats = self.latencies[self.classes == self.names.index(class_name)]
         if not found.size:
             raise InputError(f"no request of class {class_name} came in this run; simulate more requests")
         return found
+
+
+def apart(system: System) -> tuple[int, ...]:
+    return tuple(number for number, each in enumerate(system.classes) if not each.counted)
 
 
 def _quantile(latencies: Floats, percentile: float) -> float:

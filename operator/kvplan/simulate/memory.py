@@ -7,7 +7,7 @@ import numpy as np
 from kvplan.laws import NOTHING, Floats
 from kvplan.simulate import events as e
 from kvplan.simulate.arrivals import between, class_ends
-from kvplan.simulate.findings import Run
+from kvplan.simulate.findings import Run, apart
 from kvplan.system import Balancing, Class, Pause, Step, System, Visit
 
 _BALANCING = {
@@ -97,7 +97,7 @@ class Memory:
             busy[each.name] = float(self.reals[station + e.BUSY] / (lasted * each.servers * each.pools))
             waits[each.name] = float(self.reals[station + e.WAITED] / max(self.cells[station + e.BEGUN], 1))
         latencies = requests[:, e.LATENCY].copy().view(np.float64)
-        return Run(latencies=latencies, classes=classes, names=tuple(names), utilisation=busy, waits=waits)
+        return Run(latencies, classes, tuple(names), busy, waits, apart(self._system))
 
     def _add_stations(self) -> dict[str, int]:
         """Name -> address; and how large a try is, with its pools."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kvplan.laws import Floats
 from kvplan.simulate.arrivals import between, class_ends
 from kvplan.simulate.compiled import compiled
-from kvplan.simulate.findings import Run
+from kvplan.simulate.findings import Run, apart
 from kvplan.system import Balancing, Class, Pause, Station, System, Visit
 
 
@@ -56,7 +56,7 @@ def by_stages(system: System, stations: Sequence[str], requests: int, first: int
         if leg.visit is None:
             leg.pause(now, random)
     names = tuple(each.name for each in system.classes)
-    return Run((now - since)[first:], classes[first:], names, utilisation, waits)
+    return Run((now - since)[first:], classes[first:], names, utilisation, waits, apart(system))
 
 
 @dataclass(frozen=True)

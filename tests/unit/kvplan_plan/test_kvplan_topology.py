@@ -80,6 +80,11 @@ def test_a_lost_zone_is_the_fullest(pods: int, left: int) -> None:
     assert without_zones(replace(SIZE, pods=pods), zones=3, lost=1).pods == left
 
 
+def test_a_single_pod_is_gone_with_its_zone() -> None:
+    with pytest.raises(InputError, match="1 pod is in one zone, and gone with it"):
+        path(size=replace(SIZE, pods=1), zones_lost=1)
+
+
 def test_with_a_zone_lost_a_write_needs_both_copies_that_are_left() -> None:
     steps = [step for step in named(path(zones_lost=1), "write").steps if isinstance(step, Visit)]
     assert [(step.copies, step.needed) for step in steps if step.station == STORE] == [(2, 2), (2, 2)]

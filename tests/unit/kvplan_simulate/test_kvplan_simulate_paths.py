@@ -123,3 +123,15 @@ def test_what_cannot_be_kept_compiled_is_compiled_all_the_same() -> None:
     exec("def twice(number): return 2 * number", names)
     twice = compiled(names["twice"])  # type: ignore[type-var]
     assert twice(21) == 42  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("ways", ["stages", "events"])
+def test_what_is_not_counted_is_not_part_of_the_whole(ways: str) -> None:
+    quick = Class("quick", 0.5, (Visit("a", Deterministic(0.001)),))
+    slow = Class("slow", 0.5, (Visit("b", Deterministic(1.0)),), counted=False)
+    system = System(0.1, (Station("a"), Station("b")), (quick, slow))
+    stations, random = order(system), np.random.default_rng(1)
+    assert stations is not None
+    seen = by_stages(system, stations, 1000, 0, random) if ways == "stages" else by_events(system, 1000, 0, random)
+    assert (seen.mean, seen.quantile(95), seen.within(0.01)) == pytest.approx((0.001, 0.001, 1.0))
+    assert seen.quantile(50, "slow") == pytest.approx(1.0)
