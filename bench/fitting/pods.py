@@ -2,7 +2,7 @@
 
 A space-filling design of pods (Sobol), for each rule of balancing, is simulated; then the coefficients are those with
 the least squared relative errors of p50, p95 and p99 of each class, counted from the arrival and from the first
-service. A small penalty holds those that the design says little about near 0.
+service. A small penalty holds those that the design says little about near where they start: theory as it is.
 
     python bench/fitting/pods.py FILE
 

@@ -23,8 +23,8 @@ def error(system: System, requests: int) -> float:
 @pytest.mark.counted
 @pytest.mark.parametrize("balancing", list(Balancing))
 def test_the_reads_p95_is_close_to_the_simulated_one(counted: Any, balancing: Balancing) -> None:
-    requests = counted(300_000, 2_000_000)
-    systems = [drawn(balancing, SEED, number) for number in range(counted(3, 50))]
+    requests = counted(300_000, 1_000_000)
+    systems = [drawn(balancing, SEED, number) for number in range(counted(3, 40))]
     errors = [error(system, requests) for system in counted.told(systems, "systems")]
     seen = [error(from_service(system), requests) for system in systems[: counted(1, 10)]]
     counted.tell(
