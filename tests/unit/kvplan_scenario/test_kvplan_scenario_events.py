@@ -9,7 +9,7 @@ import pytest
 from kvplan.scenario.engine.state import Count
 from kvplan.scenario.file import Scenario
 from kvplan.scenario.months import months, stations
-from kvplan.scenario.outcome import Run
+from kvplan.scenario.outcome import Run, quantile
 from kvplan.scenario.packaged import packaged
 from kvplan.scenario.play import play
 
@@ -158,6 +158,13 @@ def test_with_deadlines_work_goes_to_those_who_still_wait(make: Make) -> None:
     assert runs[0].attempts["dropped"] == 0
     assert runs[1].attempts["dropped"] > 0
     assert runs[1].goodput_share > 2 * runs[0].goodput_share
+
+
+def test_an_answer_counts_only_if_it_reaches_its_client_in_time(make: Make) -> None:
+    network = {"mean": 0.1, "shape": "deterministic"}
+    run = play(make(**COLD | {"peakQps": 1200}, client={"timeout": 0.3, "network": network}))
+    assert run.attempts["late"] > 0
+    assert quantile(run.latencies.sum(axis=(0, 1)), 100) <= 0.3 * 1.02
 
 
 def test_old_copies_answer_while_the_store_is_slow(make: Make) -> None:
