@@ -15,16 +15,15 @@ def pool(system: System, station: Station, load: float, rate: Rate, waits: Mappi
     """None if each visit there is a visit like any other. `waits`: station -> mean seconds that a visit waits."""
     balancing = station.balancing if station.pools > 1 else Balancing.RANDOM
     found = [
-        (rate(each, visits[0]), visits, gaps)
+        (part, visits, gaps)
         for each in system.classes
         for visits, gaps in _stays(each, station, waits)
+        if (part := rate(each, visits[0]))
     ]
     if station.servers > 1 or (balancing is Balancing.RANDOM and not any(gaps for _, _, gaps in found)):
         return None
     total = sum(part for part, _, _ in found)
-    stays = tuple(
-        Stay(part / total, tuple(visit.law for visit in visits), gaps) for part, visits, gaps in found if part
-    )
+    stays = tuple(Stay(part / total, tuple(visit.law for visit in visits), gaps) for part, visits, gaps in found)
     return Pool(balancing, station.pools, load, system.scv, stays)
 
 
