@@ -162,7 +162,8 @@ def test_with_deadlines_work_goes_to_those_who_still_wait(make: Make) -> None:
 
 def test_an_answer_counts_only_if_it_reaches_its_client_in_time(make: Make) -> None:
     network = {"mean": 0.1, "shape": "deterministic"}
-    run = play(make(**COLD | {"peakQps": 1200}, client={"timeout": 0.3, "network": network}))
+    times = {"storeRead": {"mean": 0.1, "cv": 1}}
+    run = play(make(**COLD | {"storeServers": 200}, times=times, client={"timeout": 0.3, "network": network}))
     assert run.attempts["late"] > 0
     assert quantile(run.latencies.sum(axis=(0, 1)), 100) <= 0.3 * 1.02
 
