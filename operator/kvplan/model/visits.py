@@ -18,8 +18,7 @@ from kvplan.model.queues import wait as queue_wait
 from kvplan.system import Balancing, Station
 
 _LEAST_SCV = 0.02  # of waits that are not 0
-_MOST_LOAD = 0.93  # and fewest pools: of what bench/pods.py draws
-_FEWEST_POOLS = 4
+_MOST_LOAD = 0.93  # of what bench/pods.py draws
 _FAINT = 1e-12  # a share of waits that does not matter, but is not 0
 
 
@@ -84,8 +83,6 @@ def unknown(traffic: Traffic) -> str | None:
         return None if any_will_do else f"chooses pools of {station.servers} servers, taken here as chosen at random"
     if traffic.utilisation > _MOST_LOAD:
         return f"has a load of {traffic.utilisation:.3f}, above {_MOST_LOAD} where requests come back or are balanced"
-    if 1 < station.pools < _FEWEST_POOLS and station.balancing is not Balancing.RANDOM:
-        return f"has {station.pools} pools to choose from, fewer than {_FEWEST_POOLS}"
     return None
 
 

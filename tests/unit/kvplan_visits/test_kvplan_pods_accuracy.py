@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from drawn_pods import drawn, from_service, simulated
 
+from kvplan.laws import Gamma, LogNormal
 from kvplan.model import COARSE, predict
-from kvplan.system import Balancing, System
+from kvplan.simulate import run
+from kvplan.system import Balancing, Class, Pause, Station, System, Visit
 
 SEED = 1905
 MOST = {Balancing.RANDOM: 0.08} | dict.fromkeys(
@@ -35,3 +37,15 @@ def test_the_reads_p95_is_close_to_the_simulated_one(counted: Any, balancing: Ba
     assert max(seen) <= MOST[balancing]
     if balancing is Balancing.RANDOM:
         assert np.median(errors) <= 0.03
+
+
+@pytest.mark.parametrize("balancing", [each for each in Balancing if each is not Balancing.RANDOM])
+def test_two_pods_are_as_well_known_as_many(balancing: Balancing) -> None:
+    visit = Visit("pod", LogNormal(0.0006, 0.5))
+    hit = Class("hit", 1.0, (visit, Pause("cache", Gamma(0.0005, 0.5)), visit))
+    system = System(0.7 / 0.0006, (Station("pod", pools=2, balancing=balancing),), (hit,))
+    predicted = predict(system)
+    assert predicted.beyond is None
+    assert predicted.latency.quantiles[95] == pytest.approx(
+        run(system, requests=200_000, seed=3).quantile(95), rel=0.05
+    )
