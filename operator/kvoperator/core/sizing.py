@@ -175,22 +175,27 @@ def _regions(spec: KVClusterSpec, *, is_draft: bool) -> list[dict[str, Any]]:
 
 
 def _cache(cache: Cache, *, is_draft: bool) -> dict[str, Any]:
-    sizes = {"shards": cache.shards, "memory": byte_count(cache.memory)}
-    names = {"shards": "shards", "memory": "memory_bytes"}
-    return {names[name]: size for name, size in sizes.items() if not _is_open(cache, name, is_draft)}
+    sizes = {"shards": ("shards", cache.shards), "memory": ("memory_bytes", byte_count(cache.memory))}
+    return _given(cache, sizes, is_draft)
 
 
 def _storage(storage: Storage, *, is_draft: bool) -> dict[str, Any]:
     """Nodes of others are not known: the planner chooses. The embedded store is one that all pods share."""
     if cassandra := storage.cassandra:
-        sizes = {"nodes_per_region": cassandra.nodes_per_region, "size": byte_count(cassandra.size)}
-        names = {"nodes_per_region": "nodes", "size": "disk_bytes"}
-        given = {names[name]: size for name, size in sizes.items() if not _is_open(cassandra, name, is_draft)}
-        return {"copies": cassandra.replication_factor, **given}
+        sizes = {
+            "nodes_per_region": ("nodes", cassandra.nodes_per_region),
+            "size": ("disk_bytes", byte_count(cassandra.size)),
+        }
+        return {"copies": cassandra.replication_factor, **_given(cassandra, sizes, is_draft)}
     if external := storage.external:
         return {"copies": external.replication_factor}
     embedded = {"disk_bytes": byte_count(storage.embedded.size)} if storage.embedded else {}
     return {"nodes": 1, "copies": 1, **embedded}
+
+
+def _given(written: Strict, sizes: Mapping[str, tuple[str, int]], is_draft: bool) -> dict[str, int]:
+    """`sizes`: field -> the planner's name for it, and its value. Those that are not for the planner to choose."""
+    return {name: size for field, (name, size) in sizes.items() if not _is_open(written, field, is_draft)}
 
 
 def _is_open(written: Strict, field: str, is_draft: bool) -> bool:
