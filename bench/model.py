@@ -1,9 +1,10 @@
 """kvplan's predictions beside measured runs of the real service: docs/model-measured.md and build/model/report.json.
 
-What makes a run valid was written down before any was made, and is judged by the kernel's counters and the
-generator's, never by latencies. Void runs are published, too, and say why. Rounds are independent of each other: each
-starts a fresh pod, measures what a read costs it, and has one run at each load, in mixed order. A run that is in the
-report with a result is not made again; what is predicted for it is computed anew.
+Two beds (bench/truth/beds.py): a pod whose steps are paced, and the pod as it is. What makes a run valid was written
+down before any was made, and is judged by the kernel's counters and the generator's, never by latencies. Void runs are
+published, too, and say why. Rounds are independent of each other: each starts a fresh pod, measures what a read costs
+it, and has one run at each load, in mixed order. A run that is in the report with a result is not made again; what is
+predicted for it is computed anew.
 """
 
 import argparse
@@ -15,29 +16,30 @@ from dataclasses import asdict
 from pathlib import Path
 from subprocess import SubprocessError
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.truth import pages
-from bench.truth.calibration import Costs, Shape, costs, pauses, shape, system
-from bench.truth.drive import Sent, send
-from bench.truth.machine import BenchError, Pod, service
-from bench.truth.turns import Step, latencies
+from bench.truth.beds import BEDS
+from bench.truth.calibration import Costs, Shape, costs, shape, system
+from bench.truth.drive import WINDOW_S, Sent, send
+from bench.truth.machine import BenchError, Pod
 
-from kvplan.laws import LogNormal
 from kvplan.model import predict
+from kvplan.simulate import run as simulate
+from kvplan.system import System
 
 MAX_WAITED = 0.005  # of the time that the pod's event loop was ready to run and had no core (/proc/PID/schedstat)
 MAX_SLIP_MS = 1.0  # p99 of the generator
 MAX_OTHERS = 0.05  # of the pod's core used by other programs (/proc/stat), in the calibration and in the run
 MAX_STOLEN = 0.005  # of the time, by the host, of either core (/proc/stat)
+MAX_UNEVEN = 0.05  # CV of the CPU of a read from window to window; in an even machine it is half of that, by chance
 MAX_RATE_OFF = 0.03  # of the intended rate
 RULES = (
     f"the pod waited for its core at most {MAX_WAITED:.1%} of the time (run-queue wait, /proc/PID/schedstat)",
     f"the generator's slip has a p99 of at most {MAX_SLIP_MS:g} ms",
     f"other programs used at most {MAX_OTHERS:.0%} of the pod's core, in the round's calibration and in the run",
     f"the host has stolen at most {MAX_STOLEN:.1%} of the time of either core (/proc/stat)",
+    f"a read's CPU, by windows of {WINDOW_S:g} s, has a CV of at most {MAX_UNEVEN:.0%}, in calibration and run",
     f"the rate is within {MAX_RATE_OFF:.0%} of the intended one",
     "no request has failed or was dropped",
 )
@@ -46,7 +48,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "model"
 REPORT, PAGE = BUILD / "report.json", ROOT / "docs" / "model-measured.md"
 SHORT_REPORT, SHORT_PAGE = BUILD / "short.json", BUILD / "short.md"
-_PLAYED = 1_000_000  # requests of the event loop that is played
+_PLAYED = 1_000_000  # requests of a simulation
 
 
 def main() -> int:
@@ -55,10 +57,9 @@ def main() -> int:
     runs = [] if options.anew or options.short else pages.load_runs(report)
     for run in runs:
         run["predicted"] = _predictions(Costs.of(run["costs"]), run)
-    rounds, seconds, calibrating = (1, 12.0, 4.0) if options.short else (options.rounds, options.seconds, 6.0)
     try:
         with tempfile.TemporaryDirectory(prefix="kv-model-") as folder:
-            for run in _new_runs(runs, Path(folder), rounds, seconds, calibrating):
+            for run in _new_runs(runs, Path(folder), options):
                 runs.append(run)
                 pages.save(report, runs, RULES)
                 page.write_text(pages.page(runs, RULES, BARS))
@@ -68,71 +69,82 @@ def main() -> int:
     except BenchError as error:
         print(f"bench/model: {error}", file=sys.stderr)
         return 1
-    for row in (pages.VERDICT_COLUMNS, *pages.verdicts(runs, BARS)):
-        print("  ".join(f"{cell:>26}" if index > 2 else f"{cell:>5}" for index, cell in enumerate(row)))
+    for name, bed in BEDS.items():
+        print(bed.title)
+        for row in (pages.VERDICT_COLUMNS, *pages.verdicts([run for run in runs if run["bed"] == name], BARS)):
+            print("  ".join(f"{cell:>26}" if index > 2 else f"{cell:>5}" for index, cell in enumerate(row)))
     return 0
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="kvplan's predictions beside measured runs; about 3 minutes a round")
-    parser.add_argument("--rounds", type=int, default=8, help="of one run at each load (default: 8, about 25 minutes)")
+    parser = argparse.ArgumentParser(description="kvplan's predictions beside measured runs: 3 minutes a round")
+    parser.add_argument("--bed", choices=[*BEDS, "both"], default="both", help="which pod (default: both, paced first)")
+    defaults = ", ".join(f"{bed.rounds} of {name}" for name, bed in BEDS.items())
+    parser.add_argument("--rounds", type=int, help=f"of one run at each load (default: {defaults}: 25 + 7 minutes)")
     parser.add_argument("--seconds", type=float, default=40.0, help="of each run (default: 40)")
     parser.add_argument(
-        "--short", action="store_true", help="one round of short runs, to see that all works: 2 minutes"
+        "--short", action="store_true", help="one round of short runs, to see that all works: 5 minutes"
     )
     parser.add_argument("--anew", action="store_true", help="forget the runs that are in the report")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.beds = [*BEDS] if options.bed == "both" else [options.bed]
+    options.calibrating = 4.0 if options.short else 6.0
+    if options.short:
+        options.rounds, options.seconds = 1, 12.0
+    return options
 
 
-def _new_runs(
-    runs: list[pages.Run], folder: Path, rounds: int, seconds: float, calibrating: float
-) -> Iterator[pages.Run]:
-    missing = {number: _missing(runs, number) for number in range(1, rounds + 1)}
-    if not any(missing.values()):
-        print("all runs are in the report; --anew forgets them, --rounds makes more")
-        return
-    split = shape(folder, calibrating)
-    print(f"a read's visits: {_percent(split.shares)} of its CPU, the cache {split.gap * 1e6:.0f} µs")
-    for number, loads in missing.items():
-        if loads:
-            yield from _round(number, loads, folder, split, seconds, calibrating)
+def _new_runs(runs: list[pages.Run], folder: Path, options: argparse.Namespace) -> Iterator[pages.Run]:
+    for name in options.beds:
+        rounds = range(1, (options.rounds or BEDS[name].rounds) + 1)
+        missing = {number: loads for number in rounds if (loads := _missing(runs, name, number))}
+        if not missing:
+            print(f"{name}: all runs are in the report; --anew forgets them, --rounds makes more")
+            continue
+        split = shape(BEDS[name], folder, options.calibrating)
+        print(f"{name}: a read's visits are {pages.shares(split)} of its CPU, the cache takes {split.gap * 1e6:.0f} µs")
+        for number, loads in missing.items():
+            for run in _round(number, loads, name, folder, split, options):
+                yield {"bed": name, "round": number, **run}
 
 
-def _missing(runs: list[pages.Run], number: int) -> list[float]:
+def _missing(runs: list[pages.Run], bed: str, number: int) -> list[float]:
     """In an order of the round's own."""
-    loads = [load for load in BARS if not any((run["round"], run["load"]) == (number, load) for run in runs)]
+    made = [run["load"] for run in runs if (run["bed"], run["round"]) == (bed, number)]
+    loads = [load for load in BARS if load not in made]
     random.Random(number).shuffle(loads)
     return loads
 
 
 def _round(
-    number: int, loads: list[float], folder: Path, split: Shape, seconds: float, calibrating: float
+    number: int, loads: list[float], bed: str, folder: Path, split: Shape, options: argparse.Namespace
 ) -> Iterator[pages.Run]:
     """A run for each load, whatever happens."""
     try:
-        with service(folder) as pod:
-            known = costs(pod, split, calibrating)
+        with BEDS[bed].pod(folder) as pod:
+            known = costs(pod, split, options.calibrating)
             print(
                 f"round {number}: a read costs {known.warm * 1e6:.0f} µs, {known.idle * 1e6:.0f} at low load; "
                 f"a waking-up {known.wake * 1e6:.0f}; {known.rest * 1e6:.0f} µs are the client's",
                 flush=True,
             )
             while loads:
-                yield _run(number, loads.pop(0), pod, known, seconds)
+                load = loads.pop(0)
+                yield _run(load, pod, known, seconds=options.seconds, seed=1000 * number + round(100 * load))
     except (BenchError, OSError, SubprocessError, ValueError) as error:
         for load in loads:
-            yield {"round": number, "load": load, "void": [f"the round failed: {error}"]}
+            yield {"load": load, "void": [f"the round failed: {error}"]}
 
 
-def _run(number: int, load: float, pod: Pod, known: Costs, seconds: float) -> pages.Run:
+def _run(load: float, pod: Pod, known: Costs, *, seconds: float, seed: int) -> pages.Run:
     rate = load * known.capacity
-    run: pages.Run = {"round": number, "load": load, "intended": rate}
+    run: pages.Run = {"load": load, "intended": rate}
     try:
-        sent = send(pod, rate=rate, seconds=seconds, seed=1000 * number + round(100 * load))
+        sent = send(pod, rate=rate, seconds=seconds, seed=seed)
     except (BenchError, OSError, SubprocessError, ValueError) as error:
         return run | {"void": [f"it failed: {error}"]}
     run |= {
-        "void": void(sent, rate, known.others),
+        "void": void(sent, rate, known),
         "rate": sent.rate,
         "busy": sent.evidence.busy,
         "cost": sent.cost,
@@ -145,16 +157,18 @@ def _run(number: int, load: float, pod: Pod, known: Costs, seconds: float) -> pa
     return run | {"predicted": _predictions(known, run)}
 
 
-def void(sent: Sent, rate: float, others: float) -> list[str]:
-    """Why the run does not count; nothing: it does. `others`: of the calibration."""
+def void(sent: Sent, rate: float, known: Costs) -> list[str]:
+    """Why the run does not count; nothing: it does."""
     figures, seen = sent.figures, sent.evidence
     slip_ms = figures["slip"]["p99_ms"]
     checks = (
         (seen.waited > MAX_WAITED, f"the pod waited for its core {seen.waited:.1%} of the time"),
         (seen.others > MAX_OTHERS, f"other programs used {seen.others:.0%} of the pod's core"),
-        (others > MAX_OTHERS, f"and {others:.0%} of it in the calibration"),
+        (known.others > MAX_OTHERS, f"other programs used {known.others:.0%} of it in the calibration"),
         (slip_ms > MAX_SLIP_MS, f"slip p99 {slip_ms:.2f} ms"),
         (seen.stolen > MAX_STOLEN, f"{seen.stolen:.1%} stolen by the host"),
+        (seen.uneven > MAX_UNEVEN, f"a read's CPU varied by {seen.uneven:.1%}"),
+        (known.uneven > MAX_UNEVEN, f"a read's CPU varied by {known.uneven:.1%} in the calibration"),
         (abs(sent.rate / rate - 1) > MAX_RATE_OFF, f"{sent.rate:.0f} requests/s instead of {rate:.0f}"),
         (figures["failed"] or figures["dropped"], f"{figures['failed']} failed, {figures['dropped']} dropped"),
     )
@@ -162,34 +176,23 @@ def void(sent: Sent, rate: float, others: float) -> list[str]:
 
 
 def _predictions(known: Costs, run: pages.Run) -> dict[str, dict[str, float]]:
-    rate, own = run["intended"], known.of_run(run["cost"], run["sleeps"])
-    plain, by_own = _predicted(known, rate), _predicted(own, run["rate"])
-    in_turns, in_order = _played(known, rate, in_turns=True), _played(known, rate, in_turns=False)
-    own_turns, own_order = _played(own, run["rate"], in_turns=True), _played(own, run["rate"], in_turns=False)
+    told = system(known, run["intended"])
+    own = system(known.of_run(run["cost"], run["sleeps"]), run["rate"])
     return {
-        "kvplan": plain,
-        "turns": {name: plain[name] + in_turns[name] - in_order[name] for name in plain},
-        "own": {name: by_own[name] + own_turns[name] - own_order[name] for name in plain},
-        "simulated": {name: seconds + pauses(known) for name, seconds in in_turns.items()},
+        "kvplan": _predicted(told),
+        "own": _predicted(own),
+        "simulated": _simulated(told),
     }
 
 
-def _predicted(known: Costs, rate: float) -> dict[str, float]:
-    quantiles = predict(system(known, rate)).latency.quantiles
+def _predicted(told: System) -> dict[str, float]:
+    quantiles = predict(told).latency.quantiles
     return {name: float(quantiles[float(name[1:])]) for name in pages.PERCENTILES}
 
 
-def _played(known: Costs, rate: float, *, in_turns: bool) -> dict[str, float]:
-    """By the event loop alone."""
-    shape = known.shape
-    works = [LogNormal(known.warm * share, cv) for share, cv in zip(shape.shares, shape.cvs, strict=True)]
-    steps = [Step(works[0]), Step(works[1], after=shape.gap), Step(works[2])]
-    found = latencies(steps, rate=rate, requests=_PLAYED, seed=1, in_turns=in_turns)
-    return {name: float(np.quantile(found, float(name[1:]) / 100)) for name in pages.PERCENTILES}
-
-
-def _percent(shares: tuple[float, ...]) -> str:
-    return " + ".join(f"{share:.0%}" for share in shares)
+def _simulated(told: System) -> dict[str, float]:
+    played = simulate(told, requests=_PLAYED, seed=1)
+    return {name: played.quantile(float(name[1:])) for name in pages.PERCENTILES}
 
 
 if __name__ == "__main__":

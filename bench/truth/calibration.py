@@ -9,18 +9,20 @@ How the service answers a cached read (kvservice.http.app, core.reads, cache.red
 """
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, variance
 from typing import Any
 
+from bench.truth.beds import Bed
 from bench.truth.drive import send
-from bench.truth.machine import BenchError, Pod, service
+from bench.truth.machine import BenchError, Pod
+from bench.truth.steps import REQUEST, SENDING
 
 from kvplan.laws import Deterministic, LogNormal
 from kvplan.system import Class, Pause, Station, System, Visit
 
-_REQUEST, _SENDING = "RequestResponseCycle.run_asgi", "AbstractConnection._send_packed_command"  # tasks
 _VISITS = 3
 _IDLE_RATE, _STEPS_RATE = 40.0, 150.0
 _SATURATING = ("--max-in-flight", "4")  # of a rate that no pod can do: about as many a turn as at a load of .85
@@ -31,8 +33,8 @@ _EVENLY = ("--arrivals", "constant")
 
 @dataclass(frozen=True)
 class Shape:
-    """How a read's work is split over its visits: `shares` of all of it, sum 1; `cvs` of each; `gap` (s): from the end
-    of the second visit to the begin of the third, in an idle pod."""
+    """How a saturated pod's work for a read is split over its visits: `shares` of all of it, sum 1; `cvs` of each.
+    `gap` (s): from the end of the second visit to the begin of the third, in an idle pod."""
 
     shares: tuple[float, ...]
     cvs: tuple[float, ...]
@@ -43,7 +45,8 @@ class Shape:
 class Costs:
     """Seconds. `warm`: CPU of a read while the loop never sleeps. `wake`: CPU more after each sleep. `idle`: CPU of a
     read at low load. `rest`: what of an idle pod's latency is neither CPU nor the cache: client and loopback.
-    `others`: share of the pod's core that other programs used meanwhile, at most."""
+    `others`: share of the pod's core that other programs used meanwhile, at most. `uneven`: CV of a read's CPU from one
+    moment to the next, saturated."""
 
     warm: float
     wake: float
@@ -51,6 +54,7 @@ class Costs:
     idle: float
     shape: Shape
     others: float
+    uneven: float
 
     @property
     def capacity(self) -> float:
@@ -67,42 +71,55 @@ class Costs:
         return cls(**{**kept, "shape": Shape(**kept["shape"])})
 
 
-def shape(folder: Path, seconds: float) -> Shape:
-    """From a pod with a stopwatch in it, at low load and evenly spaced reads: nothing waits for another request."""
+@dataclass(frozen=True)
+class _Timed:
+    """Of each read: the request's steps (begin, s), and the time of the step that sent its command. `cost`: CPU of the
+    event loop, of a read."""
+
+    requests: list[list[tuple[float, float]]]
+    sending: list[float]
+    cost: float
+
+
+def shape(bed: Bed, folder: Path, seconds: float) -> Shape:
+    """From two pods with a stopwatch in them: a saturated one, and one with so few and so evenly spaced reads that
+    none waits for another."""
+    full = _timed(bed, folder, seconds, _MOST_RATE, _SATURATING)
+    idle = _timed(bed, folder, seconds, _STEPS_RATE, _EVENLY)
+    first, last = [steps[0][1] for steps in full.requests], [steps[-1][1] for steps in full.requests]
+    between = [
+        sum(step for _, step in steps[1:-1]) + sent for steps, sent in zip(full.requests, full.sending, strict=True)
+    ]
+    # What no task did (reading, parsing, the loop itself) is half the first visit's and half the last one's.
+    outside = max(full.cost - mean(first) - mean(between) - mean(last), 0.0) / 2
+    works = (mean(first) + outside, mean(between), mean(last) + outside)
+    # A request that has two steps only found the cache's answer when it came to wait for it.
+    gaps = [max(steps[-1][0] - sum(steps[-2]), 0.0) for steps in idle.requests if len(steps) == _VISITS]
+    return Shape(
+        tuple(work / sum(works) for work in works),
+        tuple(_cv(times) for times in (first, between, last)),
+        sum(gaps) / len(idle.requests),
+    )
+
+
+def _timed(bed: Bed, folder: Path, seconds: float, rate: float, options: tuple[str, ...]) -> _Timed:
     file = folder / "steps.json"
-    root = str(Path(__file__).resolve().parents[2])
-    with service(folder, "bench.truth.steps", KV_STEPS_FILE=str(file), PYTHONPATH=root) as pod:
-        sent = send(pod, rate=_STEPS_RATE, seconds=seconds, seed=1, options=_EVENLY)
+    with bed.pod(folder, file) as pod:
+        sent = send(pod, rate=rate, seconds=seconds, seed=1, options=options)
     found: dict[str, list[list[tuple[float, float]]]] = json.loads(file.read_text())
-    number = int(_STEPS_RATE * seconds)
-    requests, sending = found.get(_REQUEST, [])[-number:], found.get(_SENDING, [])[-number:]
+    number = sent.figures["requests"]
+    requests, sending = found.get(REQUEST, [])[-number:], found.get(SENDING, [])[-number:]
     if min(len(requests), len(sending)) < number:
         raise BenchError(
             f"the pod with a stopwatch has timed {len(requests)} requests and {len(sending)} commands to the cache; "
             f"expected {number}: uvicorn or redis-py do not work as this program knows them"
         )
-    return _shape(requests, sending_s=mean(steps[0][1] for steps in sending), cost=sent.cost)
-
-
-def _shape(requests: list[list[tuple[float, float]]], *, sending_s: float, cost: float) -> Shape:
-    """What no task did (reading, parsing, the loop itself) is half the first visit's and half the last one's. A request
-    that has two steps only found the cache's answer when it came to wait for it."""
-    first, last = [steps[0][1] for steps in requests], [steps[-1][1] for steps in requests]
-    between = [sum(step for _, step in steps[1:-1]) + sending_s for steps in requests]
-    outside = max(cost - mean(first) - mean(between) - mean(last), 0.0) / 2
-    works = (mean(first) + outside, mean(between), mean(last) + outside)
-    gaps = [max(steps[-1][0] - sum(steps[-2]), 0.0) for steps in requests if len(steps) == _VISITS]
-    return Shape(
-        tuple(work / sum(works) for work in works),
-        tuple(_cv(times) for times in (first, between, last)),
-        sum(gaps) / len(requests),
-    )
+    return _Timed(requests, [steps[0][1] for steps in sending], sent.cost)
 
 
 def _cv(times: list[float]) -> float:
-    """Of all but the slowest hundredth: an interrupt of the machine is not the service's."""
-    kept = sorted(times)[: int(len(times) * 0.99)]
-    return min(max(stdev(kept) / mean(kept), 0.01), 1.5)
+    """Of the lognormal law that is likeliest."""
+    return math.sqrt(math.expm1(variance(map(math.log, times))))
 
 
 def costs(pod: Pod, shape: Shape, seconds: float) -> Costs:
@@ -122,18 +139,14 @@ def costs(pod: Pod, shape: Shape, seconds: float) -> Costs:
         idle=idle.cost,
         shape=shape,
         others=max(sent.evidence.others for sent in (idle, full, middle)),
+        uneven=full.evidence.uneven,
     )
 
 
-def pauses(costs: Costs) -> float:
-    """What a read takes beyond the event loop and the cache (s). The loop's waking up is a pause and no work: a queue
-    whose server has to start has the waits of one that has not, and the start on top (Levy and Kleinrock, 1986). It may
-    have slept before the first visit and before the third."""
-    return 2 * costs.wake + costs.rest
-
-
 def system(costs: Costs, rate: float) -> System:
-    """A pod as kvplan sees it."""
+    """A pod as kvplan sees it. The loop's waking up is a pause and no work: a queue whose server has to start has the
+    waits of one that has not, and the start on top (Levy and Kleinrock, 1986). It may have slept before the first visit
+    and before the third."""
     first, second, third = (
         Visit("pod", LogNormal(costs.warm * share, cv))
         for share, cv in zip(costs.shape.shares, costs.shape.cvs, strict=True)
@@ -143,6 +156,6 @@ def system(costs: Costs, rate: float) -> System:
         second,
         Pause("cache", Deterministic(costs.shape.gap)),
         third,
-        Pause("waking up, client", Deterministic(pauses(costs))),
+        Pause("waking up, client", Deterministic(2 * costs.wake + costs.rest)),
     )
     return System(rate=rate, stations=(Station("pod"),), classes=(Class("hit", 1.0, steps),))

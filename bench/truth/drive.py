@@ -14,6 +14,7 @@ WARM_UP_S = 3.0
 _KVCTL = str(Path(sys.executable).with_name("kvctl"))
 _SPARE_S = 60.0  # for the first writes and the last answers
 _MARGIN_S = 0.3  # between the load's beginning and end and what is watched
+WINDOW_S = 0.5  # from one look at the pod to the next
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,12 @@ def send(pod: Pod, *, rate: float, seconds: float, seed: int, options: tuple[str
             else:
                 raise BenchError(f"kvctl load did not begin: {said.strip()}")
             time.sleep(WARM_UP_S + _MARGIN_S)
-            before = pod.read()
-            time.sleep(seconds - 2 * _MARGIN_S)
-            after = pod.read()
+            readings = [pod.read()]
+            for number in range(1, int((seconds - 2 * _MARGIN_S) / WINDOW_S) + 1):
+                time.sleep(max(readings[0].at + number * WINDOW_S - time.monotonic(), 0.0))
+                readings.append(pod.read())
             out, _ = process.communicate(timeout=_SPARE_S)
         finally:
             process.kill()
     report = json.loads(out)
-    return Sent(next(iter(report["regions"].values())), evidence(before, after))
+    return Sent(next(iter(report["regions"].values())), evidence(readings))

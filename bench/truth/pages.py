@@ -6,6 +6,9 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from bench.truth.beds import BEDS, Bed
+from bench.truth.calibration import Shape
+
 Run = dict[str, Any]
 _ABOUT = (
     "Written by `bench/model.py`; not to be edited. A real pod (`kvservice serve`, one event loop) answers reads of "
@@ -14,9 +17,8 @@ _ABOUT = (
 PERCENTILES = ("p50", "p95", "p99")
 PREDICTIONS = {
     "kvplan": "kvplan's prediction from what was measured before the run",
-    "turns": "the same, and what the event loop's turns add to first come, first served (`bench/truth/turns.py`)",
-    "own": "as `turns`, with the CPU seconds that the run itself has used",
-    "simulated": "no model: the event loop simulated in its turns, from what was measured before the run",
+    "own": "the same, with the CPU seconds and the rate that the run itself has had",
+    "simulated": "no model: kvplan's simulator, told the same as `kvplan`",
 }
 
 
@@ -61,7 +63,7 @@ VERDICT_COLUMNS = ("load", "valid", "void", "bar", *PREDICTIONS)
 
 def line(run: Run) -> str:
     """A run, for the terminal."""
-    head = f"round {run['round']} load {run['load']:g}"
+    head = f"{run['bed']} round {run['round']} load {run['load']:g}"
     if "measured" not in run:
         return f"{head}: VOID: {'; '.join(run['void'])}"
     measured = "/".join(f"{run['measured'][each] * 1000:.1f}" for each in PERCENTILES)
@@ -70,12 +72,12 @@ def line(run: Run) -> str:
     return f"{head} {run['rate']:.0f}/s busy {run['busy']:.0%}: p50/p95/p99 {measured} ms; p95 error {errors}{void}"
 
 
+def shares(shape: Shape) -> str:
+    return " + ".join(f"{share:.0%}" for share in shape.shares)
+
+
 def page(runs: Sequence[Run], rules: Sequence[str], bars: dict[float, float]) -> str:
     """docs/model-measured.md."""
-    shown = [_row(run) for run in runs if "measured" in run]
-    failed = [[str(run["round"]), f"{run['load']:g}", "; ".join(run["void"])] for run in runs if "measured" not in run]
-    runs_columns = ["round", "load", "reads/s", "busy", "sleeps", "CPU µs", *(f"{each} ms" for each in PERCENTILES)]
-    runs_columns += [f"{name} {each}" for name in PREDICTIONS for each in PERCENTILES] + ["void"]
     parts = [
         "# The model beside measured runs",
         _ABOUT,
@@ -83,19 +85,47 @@ def page(runs: Sequence[Run], rules: Sequence[str], bars: dict[float, float]) ->
         "\n".join(f"- {rule}" for rule in rules),
         "**Predictions:**",
         "\n".join(f"- `{name}`: {meaning}." for name, meaning in PREDICTIONS.items()),
-        "## Mean |p95 error| of the valid runs",
-        _table(VERDICT_COLUMNS, verdicts(runs, bars)),
-        "## All runs\n\nErrors are predicted over measured, less 1.",
-        _table(runs_columns, shown),
+        "Errors are predicted over measured, less 1.",
     ]
-    if failed:
-        parts += ["## Runs without a result", _table(["round", "load", "why"], failed)]
+    for name, bed in BEDS.items():
+        if of_bed := [run for run in runs if run["bed"] == name]:
+            parts += _bed(bed, of_bed, bars)
     return "\n\n".join(parts) + "\n"
+
+
+def _bed(bed: Bed, runs: Sequence[Run], bars: dict[float, float]) -> list[str]:
+    shown = [run for run in runs if "measured" in run]
+    failed = [[str(run["round"]), f"{run['load']:g}", "; ".join(run["void"])] for run in runs if "measured" not in run]
+    columns = ["round", "load", "reads/s", "busy", "sleeps", "CPU µs", "CV", *(f"{each} ms" for each in PERCENTILES)]
+    columns += [f"{name} {each}" for name in PREDICTIONS for each in PERCENTILES] + ["void"]
+    asked = ", ".join(f"{mean_s * 1e6:.0f} µs (CV {cv:g})" for mean_s, cv in bed.pace)
+    parts = [f"## {bed.title}", bed.about, *([f"The laws asked for: {asked}."] if asked else [])]
+    parts += ["Mean |p95 error| of the valid runs:", _table(VERDICT_COLUMNS, verdicts(runs, bars))]
+    if shown:
+        parts += ["What the model was told, as measured before the runs, in µs:", _table(_TOLD_COLUMNS, _told(shown))]
+        parts += ["All runs:", _table(columns, map(_row, shown))]
+    if failed:
+        parts += ["Runs without a result:", _table(["round", "load", "why"], failed)]
+    return parts
+
+
+_TOLD_COLUMNS = ("round", "a read", "its visits", "their CVs", "a waking-up", "the cache", "client and loopback", "CV")
+
+
+def _told(runs: Sequence[Run]) -> list[list[str]]:
+    rows = []
+    for number, known in {run["round"]: run["costs"] for run in runs}.items():
+        split, warm = known["shape"], known["warm"]
+        visits = " + ".join(f"{warm * share * 1e6:.0f}" for share in split["shares"])
+        cvs = ", ".join(f"{cv:.2f}" for cv in split["cvs"])
+        rest = [f"{seconds * 1e6:.0f}" for seconds in (known["wake"], split["gap"], known["rest"])]
+        rows.append([str(number), f"{warm * 1e6:.0f}", visits, cvs, *rest, f"{known['uneven']:.1%}"])
+    return rows
 
 
 def _row(run: Run) -> list[str]:
     cells = [str(run["round"]), f"{run['load']:g}", f"{run['rate']:.0f}", f"{run['busy']:.1%}"]
-    cells += [f"{run['sleeps']:.2f}", f"{run['cost'] * 1e6:.0f}"]
+    cells += [f"{run['sleeps']:.2f}", f"{run['cost'] * 1e6:.0f}", f"{run['evidence']['uneven']:.1%}"]
     cells += [f"{run['measured'][each] * 1000:.2f}" for each in PERCENTILES]
     cells += [f"{error(run, name, each):+.1%}" for name in PREDICTIONS for each in PERCENTILES]
     return [*cells, "; ".join(run["void"])]
