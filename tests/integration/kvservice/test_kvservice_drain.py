@@ -24,6 +24,8 @@ async def until_refused(pod: Any) -> None:
                 await client.get(pod.url)
             except httpx.ConnectError:
                 return
+            except httpx.TransportError:
+                pass  # it waited in the kernel's backlog when the socket closed, which drops it unanswered
             await asyncio.sleep(0.01)
 
 
