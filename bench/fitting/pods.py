@@ -175,23 +175,27 @@ class Case:
 
 
 def cases(system: System, found: Mapping[str, list[float]]) -> Iterator[Case]:
-    station = system.stations[0]
-    stays = tuple(Stay(2 * each.share, _services(each), _gaps(each)) for each in system.classes[::2])
-    pool = Pool(station.balancing, station.pools, system.loads()["pod"], 1.0, stays)
+    pool = pool_of(system)
     for each in system.classes:
         services, skipped = _services(each), int(each.from_service)
         if len(services) > skipped and each.share > 0.01:
             grid = covering(2.5 * found[each.name][-1], NODES)
             rest = in_a_row([of_law(step.law, grid) for step in each.steps])
             variances = [law.mean**2 * law.scv for law in services]
-            yield Case(pool, list(_gaps(each)), variances, skipped, rest, found[each.name])
+            yield Case(pool, list(gaps_of(each)), variances, skipped, rest, found[each.name])
+
+
+def pool_of(system: System) -> Pool:
+    station = system.stations[0]
+    stays = tuple(Stay(2 * each.share, _services(each), gaps_of(each)) for each in system.classes[::2])
+    return Pool(station.balancing, station.pools, system.loads()["pod"], 1.0, stays)
 
 
 def _services(each: Class) -> tuple[LogNormal, ...]:
     return tuple(step.law for step in each.steps if isinstance(step, Visit) and isinstance(step.law, LogNormal))
 
 
-def _gaps(each: Class) -> tuple[float, ...]:
+def gaps_of(each: Class) -> tuple[float, ...]:
     return tuple(step.law.mean for step in each.steps if isinstance(step, Pause))
 
 

@@ -158,4 +158,4 @@ def system(costs: Costs, rate: float) -> System:
         third,
         Pause("waking up, client", Deterministic(2 * costs.wake + costs.rest)),
     )
-    return System(rate=rate, stations=(Station("pod"),), classes=(Class("hit", 1.0, steps),))
+    return System(rate=rate, stations=(Station("pod", in_turns=True),), classes=(Class("hit", 1.0, steps),))

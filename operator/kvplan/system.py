@@ -28,15 +28,23 @@ class Balancing(StrEnum):
 
 @dataclass(frozen=True)
 class Station:
+    """`in_turns`: as an event loop that writes at the end of each turn (uvloop does). The server takes all that wait,
+    serves one after the other, and then they leave together: a visit also waits for those behind it in its turn."""
+
     name: str
     servers: int = 1  # of each pool
     pools: int = 1
     balancing: Balancing = Balancing.RANDOM
+    in_turns: bool = False
 
     def __post_init__(self) -> None:
         for what, value in (("servers", self.servers), ("pools", self.pools)):
             if value < 1:
                 raise InputError(f"station {self.name} has {value} {what}; expected 1 or more")
+        if self.in_turns and self.servers > 1:
+            raise InputError(
+                f"station {self.name} serves in turns with {self.servers} servers; expected 1 at each pool"
+            )
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,8 @@ class Class:
     """Requests of one kind, `share` of all, and their steps one after the other.
 
     `from_service`: its latency counts from when the first step, a visit, is begun to be served, without the wait
-    before. That is what a pod's own histogram sees: a request that waits for the event loop is not known to it yet.
+    before; and if the last step is one at a station that serves in turns, to the end of its service. That is what a
+    pod's own histogram sees: a request that waits for the event loop is not known to it yet, nor is the way out.
     `counted`: its latency is part of the whole's; not so for other work at the same stations, such as the writes that
     come from another region.
     """

@@ -45,6 +45,12 @@ def from_service(system: System) -> System:
     return replace(system, classes=tuple(replace(each, from_service=True) for each in system.classes))
 
 
+def in_turns(system: System) -> System:
+    """With pods that answer at the end of their event loop's turns."""
+    stations = (replace(each, in_turns=each.name == "pod") for each in system.stations)
+    return replace(system, stations=tuple(stations))
+
+
 def simulated(system: System, percentiles: Sequence[float], most: int) -> list[float]:
     """Percentiles (s) of the reads. Of `most` requests: the busier the pods, the longer until what was is forgotten."""
     requests = round(min(most, most / 20 / (1 - system.loads()["pod"]) ** 2))

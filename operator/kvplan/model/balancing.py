@@ -24,7 +24,7 @@ from itertools import combinations
 import numpy as np
 
 from kvplan.laws import Law
-from kvplan.model import in_flight
+from kvplan.model import in_flight, turns
 from kvplan.model.fitted import FITTED
 from kvplan.system import Balancing
 
@@ -52,6 +52,11 @@ class Sum:
     variance: float
     none: float
 
+    def and_more(self, seconds: float) -> "Sum":
+        """Longer by so much on average, in proportion to how long they are."""
+        factor = 1 + seconds / self.mean if self.mean else 1.0
+        return Sum(self.mean * factor, self.variance * factor**2, self.none)
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -62,6 +67,7 @@ class Pool:
     load: float  # its utilisation
     arrivals: float  # squared CV of the times between requests, of all pools together
     stays: tuple[Stay, ...]  # their shares sum to 1
+    in_turns: bool = False
 
     @cached_property
     def visits(self) -> float:
@@ -109,7 +115,7 @@ class Pool:
     def first_answer(self) -> tuple[float, float, float]:
         """Mean wait, probability of waiting, squared CV of the waits that are not 0."""
         if self.balancing is Balancing.RANDOM or self.balancing is Balancing.ROUND_ROBIN:
-            half = (1 - self.load) * self._left(2) / self._left(1) ** 2
+            half = (1 - self.load) * self.left(2) / self.left(1) ** 2
             return self.busy_wait(self._evenness), self.load, 2 * self.load + half - 1
         seen = in_flight.found(
             balancing=self.balancing,
@@ -121,8 +127,8 @@ class Pool:
         found = seen[1:]
         found[0] += _FAINT
         waiting, ahead = float(found.sum()), np.arange(found.size)
-        means = ahead * self.service + self._left(1)
-        variances = ahead * self.service**2 * self.service_scv + self._left(2) - self._left(1) ** 2
+        means = ahead * self.service + self.left(1)
+        variances = ahead * self.service**2 * self.service_scv + self.left(2) - self.left(1) ** 2
         mean = float(found @ means) / waiting
         scv = float(found @ (means**2 + variances)) / waiting / mean**2 - 1
         common = min(1.0, self.busy_wait(1.0) / (self.count * mean * waiting))  # part of the waits that all pools share
@@ -135,7 +141,7 @@ class Pool:
             return self.arrivals / self.count
         return 1 + (self.arrivals - 1) / self.count
 
-    def _left(self, power: int) -> float:
+    def left(self, power: int) -> float:
         """Mean of that power of what is left of a service at a random moment; third moments as of lognormal laws."""
         return self._service_moment(power + 1) / ((power + 1) * self.service)
 
@@ -167,18 +173,30 @@ class Waits:
             stay.share * sum(self._place(visit, stay.gaps) for visit in range(len(stay.services)))
             for stay in self._pool.stays
         )
-        return Sum(self._usual * places / self._pool.visits, self._variance, 1 - self._waiting)
+        alone = Sum(self._usual * places / self._pool.visits, self._variance, 1 - self._waiting)
+        held = sum(stay.share * self.held(stay.gaps, leaves=True) for stay in self._pool.stays)
+        return alone.and_more(held / self._pool.visits)
 
-    def of(self, gaps: Sequence[float], variances: Sequence[float], *, skipped: int = 0) -> Sum:
+    def of(self, gaps: Sequence[float], variances: Sequence[float], *, skipped: int = 0, leaves: bool = True) -> Sum:
         """All waits of a request, but for the first `skipped` of them: `gaps` are the mean seconds between its visits,
-        `variances` (s^2) those of its services."""
+        `variances` (s^2) those of its services. `leaves`: with the end of its last turn, if the pool is served so."""
         visits = range(skipped, len(variances))
         mean = self._usual * sum(self._place(visit, gaps) for visit in visits)
         common = [self._common(gaps[a:b]) for a, b in combinations(visits, 2)]
         variance = self._variance * (len(visits) + 2 * sum(common)) + 2 * self._sum("drag") * sum(variances[:-1])
         apart = 1 - sum(common) / len(common) if common else 1.0
         none = (1 - self._waiting) ** (1 + _APART * (len(visits) - 1) * apart)
-        return Sum(mean, variance, none)
+        return Sum(mean, variance, none).and_more(self.held(gaps, leaves=leaves))
+
+    def held(
+        self, gaps: Sequence[float], *, leaves: bool, between: tuple[float, float, float] = turns.BETWEEN
+    ) -> float:
+        """What the ends of turns add, to all visits together, if the pool is served so (s); as `turns` has it."""
+        pool = self._pool
+        if not pool.in_turns:
+            return 0.0
+        rest, wait = pool.left(1), self._usual
+        return turns.held(wait=wait, rest=rest, service=pool.service, gaps=gaps, leaves=leaves, between=between)
 
     def _place(self, visit: int, gaps: Sequence[float]) -> float:
         """How the wait at that visit, from 0, differs from the usual one: of requests that come once, not at all."""

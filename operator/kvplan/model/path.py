@@ -94,8 +94,9 @@ class Path:
         first = steps[stay[0]]
         if not (isinstance(first, Visit) and first.station in self.traffics):
             return in_a_row([*services, *gaps])
-        known = self.traffics[first.station]
-        return span(known, self.wait(first.station), services, gaps, counts_first=counts_first)
+        known, alone = self.traffics[first.station], self.wait(first.station)
+        leaves = counts_first or stay[-1] + 1 < len(steps)
+        return span(known, alone, services, gaps, counts_first=counts_first, leaves=leaves)
 
 
 def _unfolded(each: Class) -> Iterator[Step]:

@@ -20,11 +20,12 @@ def pool(system: System, station: Station, load: float, rate: Rate, waits: Mappi
         for visits, gaps in _stays(each, station, waits)
         if (part := rate(each, visits[0]))
     ]
-    if station.servers > 1 or (balancing is Balancing.RANDOM and not any(gaps for _, _, gaps in found)):
+    is_plain_queue = balancing is Balancing.RANDOM and not station.in_turns and not any(gaps for _, _, gaps in found)
+    if station.servers > 1 or is_plain_queue:
         return None
     total = sum(part for part, _, _ in found)
     stays = tuple(Stay(part / total, tuple(visit.law for visit in visits), gaps) for part, visits, gaps in found)
-    return Pool(balancing, station.pools, load, system.scv, stays)
+    return Pool(balancing, station.pools, load, system.scv, stays, station.in_turns)
 
 
 def _stays(

@@ -166,7 +166,7 @@ def _markov_p95(system: System, path: Path) -> float:
 
 
 def _markov(traffic: Traffic) -> Traffic:
-    station = replace(traffic.station, balancing=Balancing.RANDOM)
+    station = replace(traffic.station, balancing=Balancing.RANDOM, in_turns=False)
     return replace(traffic, station=station, scv=1.0, laws=((1.0, Gamma(traffic.service, 1.0)),), pool=None)
 
 

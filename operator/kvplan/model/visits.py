@@ -64,14 +64,23 @@ def wait(traffic: Traffic, grid: Grid) -> Mass:
     return queue_wait(traffic.utilisation, traffic.station.servers, traffic.scv, traffic.laws, grid)
 
 
-def span(traffic: Traffic, alone: Mass, services: Sequence[Mass], gaps: Sequence[Mass], *, counts_first: bool) -> Mass:
+def span(
+    traffic: Traffic,
+    alone: Mass,
+    services: Sequence[Mass],
+    gaps: Sequence[Mass],
+    *,
+    counts_first: bool,
+    leaves: bool = True,
+) -> Mass:
     """From a request's arrival at its pool to the end of its last visit there: len(services) visits, 2 or more, with
     len(services) - 1 gaps in between. `alone` is the wait of one visit. Without `counts_first` it counts from when the
-    first service begins."""
+    first service begins; without `leaves` to when the last one ends, if its turn does not end with it."""
     skipped = 0 if counts_first else 1
     if traffic.known is None:
         return in_a_row([*services, *gaps, *([alone] * (len(services) - skipped))])
-    waits = traffic.known.of([gap.mean for gap in gaps], [_variance(each) for each in services], skipped=skipped)
+    variances = [_variance(each) for each in services]
+    waits = traffic.known.of([gap.mean for gap in gaps], variances, skipped=skipped, leaves=leaves)
     return in_a_row([*services, *gaps, law_of(waits, alone.grid)])
 
 

@@ -63,7 +63,7 @@ def system(
         classes.append(Class(REPLICATED, elsewhere / (1 + elsewhere), path.replicated, counted=False))
     stations = (
         Station(GATEWAY, servers=gateway_servers(inputs, region)),
-        Station(POD, pools=left.pods, balancing=inputs.balancing),
+        Station(POD, pools=left.pods, balancing=inputs.balancing, in_turns=True),
         Station(CACHE, pools=left.cache_shards),
         Station(STORE, servers=inputs.storage.concurrency, pools=left.store_nodes),
     )

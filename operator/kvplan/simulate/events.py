@@ -36,11 +36,12 @@ UPTO, FIRST_STEP, END_STEP, CLASS = range(4)
 AT, COPIES, NEEDED, LATER, MARKS, SERVICE, HOP, HEDGE, STEP = range(9)
 # A source of draws: how many of its block are used up, then the block.
 DRAWN, DRAWS = range(2)
-# A station; its pools lie one after the other. PLACE: where its pools are in a try. TURN: whose it is, round robin.
-# BUSY, WAITED: times in sum, of BEGUN services.
-POOLS, FIRST_POOL, BALANCING, PLACE, TURN, BUSY, WAITED, BEGUN, STATION = range(9)
-# A pool: its idle servers, its queue, the requests in flight.
-IDLE, HEAD, TAIL, IN_FLIGHT, POOL = range(5)
+# A station; its pools lie one after the other. PLACE: where its pools are in a try. NEXT_POOL: round robin's. IN_TURNS:
+# 1 if it is served in turns. BUSY, WAITED: times in sum, of BEGUN services.
+POOLS, FIRST_POOL, BALANCING, PLACE, NEXT_POOL, IN_TURNS, BUSY, WAITED, BEGUN, STATION = range(10)
+# A pool: its idle servers, its queue and how many are in it, the requests in flight. If it is served in turns: how many
+# of this turn are still to be served, and those that were.
+IDLE, HEAD, TAIL, QUEUED, IN_FLIGHT, UNSERVED, DONE, LAST_DONE, POOL = range(9)
 # A request: its class; from when its latency counts, nan until then; when its present try is given up; that try's
 # number from 1, 0 when decided; its latency.
 OF_CLASS, SINCE, DEADLINE, TRIED, LATENCY, REQUEST = range(6)
@@ -54,7 +55,7 @@ OF_TRY, OF_STEP, OF_VISIT, IN_POOL, COPY, BEHIND, LASTS, BACK, CAME, JOB = range
 RANDOM, ROUND_ROBIN, POWER_OF_TWO, LEAST_IN_FLIGHT = range(4)
 
 # Kinds of event, in the order in which those of one moment happen: an answer just in time is in time.
-SERVED, ANSWERED, SENT, PAUSED, HEDGED, TIMED_OUT = range(6)
+LEFT, SERVED, ANSWERED, SENT, PAUSED, HEDGED, TIMED_OUT = range(7)
 BLOCK = 8192  # draws of a source at once
 _KIND = 1 << 48  # an event is its kind times this, plus the address of what it happens to
 
@@ -71,6 +72,8 @@ def advance(cells: Ints, reals: Floats) -> None:
         kind, what = event // _KIND, event % _KIND
         if kind == SERVED:
             _end_service(cells, reals, now, what)
+        elif kind == LEFT:
+            _leave_turn(cells, reals, now, what)
         elif kind == ANSWERED:
             _answer(cells, reals, now, what)
         elif kind == SENT:
@@ -178,7 +181,6 @@ def _visit(cells: Ints, reals: Floats, now: float, attempt: int, step: int) -> N
         cells[job + OF_STEP] = step
         cells[job + OF_VISIT] = cells[attempt + VISITING]
         cells[job + COPY] = copy
-        cells[job + BEHIND] = 0
         cells[attempt + HOLDS] += 1
         if copy == hedged:
             _push(cells, reals, now + reals[step + HEDGE], HEDGED, job)
@@ -218,13 +220,22 @@ def _enter(cells: Ints, reals: Floats, now: float, job: int) -> None:
     reals[job + CAME] = now
     if cells[pool + IDLE] > 0:
         cells[pool + IDLE] -= 1
+        cells[pool + UNSERVED] = 1
         _begin_service(cells, reals, now, job)
         return
-    if cells[pool + HEAD]:
-        cells[cells[pool + TAIL] + BEHIND] = job
+    cells[pool + QUEUED] += 1
+    _append(cells, pool + HEAD, job)
+
+
+@inner
+def _append(cells: Ints, chain: int, job: int) -> None:
+    """To a chain of jobs, of which the first and the last are there."""
+    cells[job + BEHIND] = 0
+    if cells[chain]:
+        cells[cells[chain + 1] + BEHIND] = job
     else:
-        cells[pool + HEAD] = job
-    cells[pool + TAIL] = job
+        cells[chain] = job
+    cells[chain + 1] = job
 
 
 @inner
@@ -244,16 +255,62 @@ def _begin_service(cells: Ints, reals: Floats, now: float, job: int) -> None:
 
 @inner
 def _end_service(cells: Ints, reals: Floats, now: float, job: int) -> None:
+    pool = cells[job + IN_POOL]
+    if cells[cells[cells[job + OF_STEP] + AT] + IN_TURNS]:
+        _see_from_inside(cells, reals, now, job)
+        _append(cells, pool + DONE, job)
+        cells[pool + UNSERVED] -= 1
+        if cells[pool + UNSERVED] > 0:
+            _serve_next(cells, reals, now, pool)
+        else:
+            _push(cells, reals, now, LEFT, pool)
+        return
+    _serve_next(cells, reals, now, pool)
+    _leave(cells, reals, now, job)
+
+
+@inner
+def _see_from_inside(cells: Ints, reals: Floats, now: float, job: int) -> None:
+    """A latency that counts from a service ends with one: with the last step's, if it comes back at once."""
+    attempt = cells[job + OF_TRY]
+    request = cells[attempt + BY]
+    from_service = cells[cells[cells[request + OF_CLASS] + FIRST_STEP] + MARKS]
+    is_last = cells[attempt + NOW_AT] == cells[attempt + STOP] and reals[job + BACK] == 0
+    is_awaited = cells[attempt + VISITING] == cells[job + OF_VISIT] and cells[attempt + MISSING] == 1
+    if from_service and is_last and is_awaited and cells[request + TRIED] == cells[attempt + NUMBER]:
+        _decide(cells, reals, request, now - reals[request + SINCE])
+
+
+@inner
+def _leave_turn(cells: Ints, reals: Floats, now: float, pool: int) -> None:
+    """The first of those that were served in the turn. What comes meanwhile is for the next turn."""
+    job = cells[pool + DONE]
+    cells[pool + DONE] = cells[job + BEHIND]
+    _leave(cells, reals, now, job)
+    if cells[pool + DONE]:
+        _push(cells, reals, now, LEFT, pool)
+    else:
+        cells[pool + UNSERVED] = cells[pool + QUEUED]
+        _serve_next(cells, reals, now, pool)
+
+
+@inner
+def _serve_next(cells: Ints, reals: Floats, now: float, pool: int) -> None:
+    following = cells[pool + HEAD]
+    if following:
+        cells[pool + HEAD] = cells[following + BEHIND]
+        cells[pool + QUEUED] -= 1
+        _begin_service(cells, reals, now, following)
+    else:
+        cells[pool + IDLE] += 1
+
+
+@inner
+def _leave(cells: Ints, reals: Floats, now: float, job: int) -> None:
     pool, flag = cells[job + IN_POOL], _flag(cells, job)
     if cells[flag] and cells[cells[job + OF_STEP] + LATER] <= cells[job + COPY]:
         cells[flag] = 0
         cells[pool + IN_FLIGHT] -= 1
-    following = cells[pool + HEAD]
-    if following:
-        cells[pool + HEAD] = cells[following + BEHIND]
-        _begin_service(cells, reals, now, following)
-    else:
-        cells[pool + IDLE] += 1
     if reals[job + BACK] > 0:
         _push(cells, reals, now + reals[job + BACK], ANSWERED, job)
     else:
@@ -342,10 +399,10 @@ def _choice(cells: Ints, reals: Floats, station: int, own: int) -> int:
 
 @inner
 def _in_turn(cells: Ints, station: int, own: int, first: int, end: int) -> int:
-    pool = cells[station + TURN]
+    pool = cells[station + NEXT_POOL]
     while _has(cells, own, pool):
         pool = pool + POOL if pool + POOL < end else first
-    cells[station + TURN] = pool + POOL if pool + POOL < end else first
+    cells[station + NEXT_POOL] = pool + POOL if pool + POOL < end else first
     return int(pool)
 
 

@@ -109,7 +109,8 @@ class Memory:
                 e.FIRST_POOL: pools[0],
                 e.BALANCING: _BALANCING[each.balancing],
                 e.PLACE: place,
-                e.TURN: pools[0],
+                e.NEXT_POOL: pools[0],
+                e.IN_TURNS: int(each.in_turns),
             }
             stations[each.name] = self._record(e.STATION, values)
             visits = (visit for _, visit in self._system.visits() if visit.station == each.name)

@@ -22,11 +22,11 @@ from kvplan.system import Balancing, Class, Pause, Station, System, Visit
 
 def order(system: System) -> Sequence[str] | None:
     """The stations that are visited, each after those before it on any path; None if there is no such order, or a pool
-    is not just drawn, or a visit is more than its own service."""
+    is not just drawn or serves in turns, or a visit is more than its own service."""
     visits = [visit for _, visit in system.visits()]
     if system.timeout is not None or any(visit.copies > 1 or visit.hedge_after is not None for visit in visits):
         return None
-    if any(each.pools > 1 and each.balancing != Balancing.RANDOM for each in system.stations):
+    if any(each.in_turns or (each.pools > 1 and each.balancing != Balancing.RANDOM) for each in system.stations):
         return None
     before = TopologicalSorter({visit.station: () for visit in visits})
     for each in system.classes:

@@ -13,8 +13,9 @@ from kvplan.system import Balancing, Class, Station, System, Visit
 EXPONENTIAL = Gamma(1.0, 1.0)
 
 
-def queue(load: float, law: Law, *, servers: int = 1, scv: float = 1.0) -> Run:
-    system = System(load * servers / law.mean, (Station("a", servers),), (one_visit(law),), scv)
+def queue(load: float, law: Law, *, servers: int = 1, scv: float = 1.0, in_turns: bool = False) -> Run:
+    station = Station("a", servers, in_turns=in_turns)
+    system = System(load * servers / law.mean, (station,), (one_visit(law),), scv)
     return run(system, requests=400_000, seed=1)
 
 
@@ -63,6 +64,14 @@ def test_more_servers_are_m_m_c(servers: int) -> None:
 @pytest.mark.parametrize("law", [Deterministic(1.0), LogNormal(1.0, 0.5), LogNormal(1.0, 1.5), Gamma(1.0, 0.3)])
 def test_the_mean_wait_of_any_law_is_pollaczek_and_khinchines(law: Law) -> None:
     assert agrees(queue(0.7, law), 1 + 0.7 / 0.3 * (1 + law.scv) / 2)
+
+
+def test_turns_add_what_came_while_the_turn_before_was_served() -> None:
+    """Who comes in a turn, of which T is still to go, waits for T and for those who came before him, as many as after
+    him, (load x T) on average: so those after him, who leave with him, add load / (1 + load) of his wait."""
+    shown = queue(0.7, EXPONENTIAL, in_turns=True)
+    assert agrees(shown, 1 + 0.7 / 0.3 * (1 + 0.7 / 1.7))
+    assert shown.waits["a"] == pytest.approx(0.7 / 0.3, rel=0.03)
 
 
 @pytest.mark.parametrize("scv", [0.25, 4.0])

@@ -62,6 +62,7 @@ def test_only_what_does_not_come_back_and_has_one_answer_goes_station_by_station
     assert not ordered(a, a)
     assert not ordered(a, balancing=Balancing.ROUND_ROBIN)
     assert not ordered(a, timeout=1.0)
+    assert order(System(0.1, (Station("a", in_turns=True),), (Class("all", 1.0, (a,)),))) is None
     assert not ordered(Visit("a", law, copies=2), b)
     assert not ordered(Visit("a", law, hedge_after=2.0), b)
     assert order(System(0.1, (Station("a"), Station("b")), (Class("x", 0.5, (a, b)), Class("y", 0.5, (b, a))))) is None

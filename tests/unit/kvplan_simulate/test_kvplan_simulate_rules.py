@@ -152,6 +152,28 @@ def test_latency_from_service_leaves_out_the_first_wait_alone() -> None:
         assert shown.of("other").max() > 2.0
 
 
+# While one request's first visit is served, the last visit of the one before and then the second of the one in between
+# come, and wait.
+MEETING = (fixed(0.5), pause(0.8), fixed(0.2), pause(0.3), fixed(0.1))
+
+
+@pytest.mark.parametrize(("in_turns", "latency"), [(False, 2.6), (True, 2.8)])
+def test_what_is_served_in_turns_leaves_with_the_last_of_its_turn(in_turns: bool, latency: float) -> None:
+    shown = played(clockwork(1.0, Station("a", in_turns=in_turns), *MEETING))
+    assert set(shown.latencies[10:-10].round(9)) == {latency}
+
+
+def test_latency_from_service_does_not_wait_for_the_end_of_the_last_turn() -> None:
+    station = Station("a", in_turns=True)
+    shown = played(System(1.0, (station,), (Class("all", 1.0, MEETING, from_service=True),), scv=0.0))
+    assert set(shown.latencies[10:-10].round(9)) == {2.6}
+
+
+def test_only_one_server_serves_in_turns() -> None:
+    with pytest.raises(InputError, match="a serves in turns with 2 servers; expected 1 at each pool"):
+        Station("a", servers=2, in_turns=True)
+
+
 def test_requests_are_of_each_class_by_its_share_in_order_of_arrival() -> None:
     classes = (Class("x", 0.7, (pause(1.0),)), Class("none", 0.0, (pause(3.0),)), Class("y", 0.3, (pause(2.0),)))
     shown = run(System(1.0, (), classes), requests=100_000, seed=1, warmup=0.25)

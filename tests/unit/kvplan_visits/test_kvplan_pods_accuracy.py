@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_pods import drawn, from_service, simulated
+from drawn_pods import drawn, from_service, in_turns, simulated
 
 from kvplan.laws import Gamma, LogNormal
 from kvplan.model import COARSE, predict
@@ -37,6 +37,21 @@ def test_the_reads_p95_is_close_to_the_simulated_one(counted: Any, balancing: Ba
     assert max(seen) <= MOST[balancing]
     if balancing is Balancing.RANDOM:
         assert np.median(errors) <= 0.03
+
+
+@pytest.mark.counted
+@pytest.mark.parametrize("balancing", list(Balancing))
+def test_so_it_is_where_pods_answer_at_the_end_of_a_turn(counted: Any, balancing: Balancing) -> None:
+    requests = counted(300_000, 1_000_000)
+    systems = [in_turns(drawn(balancing, SEED, number)) for number in range(100, 100 + counted(2, 20))]
+    errors = [error(system, requests) for system in counted.told(systems, "systems")]
+    seen = [error(from_service(system), requests) for system in systems[: counted(1, 10)]]
+    counted.tell(
+        f"{balancing} in turns: {len(errors)} systems, |p95 error| median {np.median(errors):.1%}, worst "
+        f"{max(errors):.1%}; as pods see it, median {np.median(seen):.1%}, worst {max(seen):.1%}"
+    )
+    assert max(errors) <= 0.10
+    assert max(seen) <= 0.10
 
 
 @pytest.mark.parametrize("balancing", [each for each in Balancing if each is not Balancing.RANDOM])
