@@ -39,6 +39,10 @@ def test_a_request_goes_through_the_gateway_and_then_as_the_service_does(name: s
     assert stations(named(path(), name)) == ["gateway", *visited]
 
 
+def test_pods_alone_are_event_loops_that_answer_at_the_end_of_a_turn() -> None:
+    assert [station.name for station in path().stations if station.in_turns] == [POD]
+
+
 def test_a_read_needs_exactly_the_quorum_it_asks_and_a_write_a_quorum_of_all_copies() -> None:
     steps = [step for step in named(path(), "write").steps if isinstance(step, Visit) and step.station == STORE]
     assert [(step.copies, step.needed) for step in steps] == [(2, 2), (3, 2)]

@@ -62,6 +62,35 @@ def test_the_sooner_a_request_is_back_the_more_it_waits_again() -> None:
     assert spreads[0] > 1.2 * spreads[-1]
 
 
+def in_turns(pool: Pool) -> Waits:
+    return Waits(replace(pool, in_turns=True))
+
+
+@pytest.mark.parametrize("load", [0.3, 0.6, 0.9])
+def test_who_comes_once_is_held_by_those_behind_it_in_its_turn(load: float) -> None:
+    once = pool(Balancing.RANDOM, load, Stay(1.0, (SERVICE,), ()))
+    assert in_turns(once).one.mean / Waits(once).one.mean == pytest.approx(1 + load / (1 + load), rel=0.02)
+
+
+@pytest.mark.parametrize("load", [0.3, 0.9])
+def test_being_held_on_the_way_costs_more_the_later_a_request_is_back(load: float) -> None:
+    waits = in_turns(pool(Balancing.RANDOM, load))
+    last = waits.held([], leaves=True)
+    held = [waits.held([gap], leaves=True) for gap in (0.0, 0.1, 1.0, 10.0, 1000.0)]
+    assert held[0] == last
+    assert held == sorted(held)
+    assert held[-1] < 2 * last
+    assert waits.held([1.0], leaves=False) == pytest.approx(held[2] - last)
+
+
+def test_turns_do_not_make_anybody_wait_who_would_not() -> None:
+    turning, plain = (
+        waits.of([2.0], [1.0, 1.0]) for waits in (in_turns(pool(Balancing.RANDOM)), Waits(pool(Balancing.RANDOM)))
+    )
+    assert turning.none == plain.none
+    assert turning.mean > plain.mean
+
+
 def test_what_counts_from_the_first_service_lacks_one_wait() -> None:
     waits = Waits(pool(Balancing.RANDOM))
     whole, later = (waits.of([2.0], [1.0, 1.0], skipped=skipped) for skipped in (0, 1))
