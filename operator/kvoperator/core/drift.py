@@ -34,6 +34,8 @@ def drift(wanted: Object, observed: Object | None) -> str | None:
 
 
 def _difference(wanted: Any, observed: Any, path: str) -> str | None:
+    if wanted == observed:  # nearly always, and fast
+        return None
     if isinstance(wanted, Mapping) and isinstance(observed, Mapping):
         pairs = ((value, observed.get(key), f"{path}.{key}") for key, value in wanted.items())
     elif isinstance(wanted, list) and isinstance(observed, list):
@@ -41,7 +43,7 @@ def _difference(wanted: Any, observed: Any, path: str) -> str | None:
             return f"{path[1:]}: {len(observed)} items, wanted {len(wanted)}"
         pairs = paired
     else:
-        return None if _same(wanted, observed) else f"{path[1:]}: {observed!r}, wanted {wanted!r}"
+        return None if _is_nothing(wanted, observed) else f"{path[1:]}: {observed!r}, wanted {wanted!r}"
     return next((found for pair in pairs if (found := _difference(*pair))), None)
 
 
@@ -54,6 +56,6 @@ def _paired(wanted: list[Any], observed: list[Any], path: str) -> Any:
     return ((item, present.get(item[key]), f"{path}[{item[key]}]") for item in wanted)
 
 
-def _same(wanted: Any, observed: Any) -> bool:
+def _is_nothing(wanted: Any, observed: Any) -> bool:
     """The API server drops empty text, lists and maps where they mean the same as nothing."""
-    return bool(wanted == observed or (observed is None and wanted in ("", [], {})))
+    return observed is None and wanted in ("", [], {})
