@@ -86,12 +86,15 @@ class Load:
         assert self._process.stderr
         said = next((line for line in self._process.stderr if line.startswith(("sending", "kvctl:"))), "it ended")
         assert said.startswith("sending"), said
+        self._is_stopped = False
 
     def assert_running(self) -> None:
-        if self._process.poll() is not None:
+        """Until it is stopped."""
+        if not self._is_stopped and self._process.poll() is not None:
             pytest.fail(f"the load ended by itself: {self._process.communicate()}")
 
     def stop(self) -> dict[str, Any]:
+        self._is_stopped = True
         self._process.send_signal(signal.SIGINT)
         out, err = self._process.communicate(timeout=60)
         assert out, err

@@ -12,7 +12,7 @@ def test_a_good_release_is_held_while_prometheus_is_down_and_promoted_after(read
     ready.release(BETTER)
     ready.wait_step(0)
 
-    asyncio.run(embedded.stop_part("e2e", "prometheus"))
+    asyncio.run(embedded.stop_part(ready.world.state.name, "prometheus"))
     try:
         hold = ready.wait("held", lambda: ready.rollout.get("hold"))
         share = ready.canary_weight()
@@ -25,7 +25,7 @@ def test_a_good_release_is_held_while_prometheus_is_down_and_promoted_after(read
             )
         }
     finally:
-        asyncio.run(embedded.start_part("e2e", "prometheus"))
+        asyncio.run(embedded.start_part(ready.world.state.name, "prometheus"))
 
     assert hold["reason"] == "MetricsUnavailable"
     assert seen == {("Stepping", share)}
