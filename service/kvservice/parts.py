@@ -3,16 +3,18 @@
 import random
 import time
 from contextlib import AsyncExitStack
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvservice.cache.none import NoCache
-from kvservice.cassandra import Nodes
 from kvservice.core.clock import HybridClock, system_us, writer_slot
 from kvservice.core.ports import Cache, Feed, Store
 from kvservice.core.skew import Skew
 from kvservice.settings import Settings
 from kvservice.store.embedded import EmbeddedFeed, EmbeddedStore
 from kvservice.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from kvservice.cassandra import Nodes
 
 
 class Parts(NamedTuple):
@@ -47,8 +49,10 @@ def telemetry(settings: Settings, version: str) -> Telemetry:
     )
 
 
-def nodes(settings: Settings) -> Nodes:
+def nodes(settings: Settings) -> "Nodes":
     """The Cassandra of KV_CASSANDRA_*."""
+    from kvservice.cassandra import Nodes  # its driver brings numpy, too: for those who need it
+
     return Nodes(
         points=settings.cassandra_points,
         datacenter=settings.cassandra_datacenter or settings.region,

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from kvservice.core.namespaces import Namespace, WriteMode
@@ -115,3 +118,10 @@ def test_copies_that_would_outlive_what_sessions_remember_are_refused(monkeypatc
 
     with pytest.raises(SettingsError, match="86600 s together, at most 86400"):
         load()
+
+
+def test_a_pod_loads_no_driver_of_a_store_or_cache_that_it_may_not_have() -> None:
+    drivers = ("cassandra", "redis")
+    program = f"import sys, kvservice.lifecycle; print([name for name in {drivers} if name in sys.modules])"
+
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
