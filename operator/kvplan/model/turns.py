@@ -14,7 +14,7 @@ simulation (bench/fitting/turns.py).
 import math
 from collections.abc import Sequence
 
-BETWEEN = (-1.79, 0.38, 1.54)  # log-odds that it counts: at a gap of a service; times log(gap); after the first visit
+BETWEEN = (-1.83, 0.39, 1.8)  # log-odds that it counts: at a gap of a service; times log(gap); after the first visit
 
 
 def held(
