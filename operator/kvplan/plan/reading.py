@@ -1,7 +1,7 @@
 """What a user wrote -> Inputs, or one sentence that says what is wrong with it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -40,7 +40,30 @@ def read_inputs(data: Mapping[str, Any]) -> Inputs:
     try:
         return Inputs.model_validate(data)
     except ValidationError as error:
-        raise InputError(_sentence(_meant(error.errors(include_url=False)))) from None
+        raise InputError(sentence(error)) from None
+
+
+def sentence(error: ValidationError, *, tags: Collection[str] = ()) -> str:
+    """What is wrong with the first field that is: what was seen, and what was expected. `tags`: the kinds that a field
+    `event` may say an object is of."""
+    first = _meant(error.errors(include_url=False))
+    path = ".".join(str(part) for part in first["loc"] if part not in tags and not _NOT_WRITTEN.search(str(part)))
+    match first["type"]:
+        case "missing":
+            return f"{path} is missing; expected a value, for there is no default"
+        case "extra_forbidden":
+            return f"{path} is no field that is known; expected one that is, perhaps it is misspelt"
+        case "union_tag_not_found":
+            return f"{path}.event is missing; expected one of {', '.join(tags)}"
+        case "union_tag_invalid":
+            return f"{path}.event is {first['ctx']['tag']!r}; expected one of {', '.join(tags)}"
+        case "value_error":
+            says = first["msg"].removeprefix("Value error, ")
+            return f"{path}: {says}" if path else says
+        case kind:
+            expected = _EXPECTED[kind].format(**first.get("ctx", {})) if kind in _EXPECTED else first["msg"]
+            ranges = ", or low, mid and high" if _OR_RANGE in first["loc"] else ""
+            return f"{path} is {_seen(first['input'])}; expected {expected}{ranges}"
 
 
 def _meant(errors: Sequence[ErrorDetails]) -> ErrorDetails:
@@ -49,22 +72,6 @@ def _meant(errors: Sequence[ErrorDetails]) -> ErrorDetails:
     if _OR_RANGE in first["loc"] and isinstance(first["input"], Mapping):
         return errors[1]
     return first
-
-
-def _sentence(error: ErrorDetails) -> str:
-    path = ".".join(str(part) for part in error["loc"] if not _NOT_WRITTEN.search(str(part)))
-    match error["type"]:
-        case "missing":
-            return f"{path} is missing; expected a value, for there is no default"
-        case "extra_forbidden":
-            return f"{path} is no field that is known; expected one that is, perhaps it is misspelt"
-        case "value_error":
-            says = error["msg"].removeprefix("Value error, ")
-            return f"{path}: {says}" if path else says
-        case kind:
-            expected = _EXPECTED[kind].format(**error.get("ctx", {})) if kind in _EXPECTED else error["msg"]
-            ranges = ", or low, mid and high" if _OR_RANGE in error["loc"] else ""
-            return f"{path} is {_seen(error['input'])}; expected {expected}{ranges}"
 
 
 def _seen(value: Any) -> str:

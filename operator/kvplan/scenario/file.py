@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from kvplan.errors import InputError
 from kvplan.plan.inputs import Strict, Time, mid
+from kvplan.plan.reading import sentence
 from kvplan.system import Balancing
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -343,27 +344,7 @@ def scenario_of(data: Any, where: str) -> Scenario:
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:
-        raise InputError(f"{where}: {_sentence(error)}") from None
-
-
-def _sentence(error: ValidationError) -> str:
-    """Of the first error: field, value, what was expected."""
-    first = error.errors()[0]
-    path = ".".join(str(part) for part in first["loc"] if part not in _EVENTS)
-    match first["type"]:
-        case "missing":
-            return f"{path} is missing; expected a value, for there is no default"
-        case "extra_forbidden":
-            return f"{path} is no field of a scenario; take it out, or mend its name"
-        case "union_tag_not_found":
-            return f"{path}.event is missing; expected one of {', '.join(_EVENTS)}"
-        case "union_tag_invalid":
-            return f"{path}.event is {first['ctx']['tag']!r}; expected one of {', '.join(_EVENTS)}"
-        case "value_error":
-            said = first["msg"].removeprefix("Value error, ")
-            return f"{path}: {said}" if path else said
-        case _:
-            return f"{path} is {first['input']!r}; {first['msg'].replace('Input should be', 'expected')}"
+        raise InputError(f"{where}: {sentence(error, tags=_EVENTS)}") from None
 
 
 _EVENTS = ("surge", "flush", "zone-lost", "region-lost", "slow", "retry-storm", "hot-key")

@@ -161,7 +161,7 @@ def test_what_makes_no_sense_is_one_line(
 def test_a_file_that_is_no_scenario_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = written(tmp_path / "wrong.yaml", SMALL | {"workload": {"peakQps": -3}})
     assert run(tmp_path, file) == 2
-    assert capsys.readouterr().err == f"kvctl: {file}: workload.peakQps is -3; expected greater than 0\n"
+    assert capsys.readouterr().err == f"kvctl: {file}: workload.peakQps is -3; expected a number above 0\n"
 
 
 def test_a_picture_that_cannot_be_written_is_one_line(

@@ -21,10 +21,10 @@ REGION = GOOD["regions"][0]
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"workload": {"peakQps": -1}}, "workload.peakQps is -1; expected greater than 0"),
+        ({"workload": {"peakQps": -1}}, "workload.peakQps is -1; expected a number above 0"),
         ({"workload": {}}, "workload.peakQps is missing"),
-        ({"duration": "long"}, "duration is 'long'; expected a valid integer"),
-        ({"durration": 5}, "durration is no field of a scenario; take it out, or mend its name"),
+        ({"duration": "long"}, "duration is 'long'; expected a whole number"),
+        ({"durration": 5}, "durration is no field that is known; expected one that is, perhaps it is misspelt"),
         ({"regions": [REGION | {"share": 0.5}]}, "the regions' shares sum to 0.5; expected 1"),
         (
             {"regions": [REGION | {"share": 0.5}, REGION | {"share": 0.5}]},
@@ -37,8 +37,8 @@ REGION = GOOD["regions"][0]
             "events.0.event is 'flood'; expected one of surge, flush, zone-lost,",
         ),
         ({"events": [{"at": 1}]}, "events.0.event is missing"),
-        ({"events": [{"event": "surge", "at": 1, "factor": 0}]}, "events.0.factor is 0; expected greater than 0"),
-        ({"protections": {"luck": True}}, "protections.luck is no field of a scenario"),
+        ({"events": [{"event": "surge", "at": 1, "factor": 0}]}, "events.0.factor is 0; expected a number above 0"),
+        ({"protections": {"luck": True}}, "protections.luck is no field that is known"),
         (
             {"client": {"timeout": 0.1, "network": {"mean": 0.2}}},
             "client: network takes 0.2 s; expected less than the timeout of 0.1 s",
