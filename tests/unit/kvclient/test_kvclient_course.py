@@ -126,6 +126,14 @@ def test_a_client_that_retries_too_much_gives_up_at_once(world: Any) -> None:
     assert world.tell(story)[-5:] == [1] * 5
 
 
+def test_who_answered_tells_more_than_who_does_not_listen(world: Any) -> None:
+    world.regions["eu"] = world.in_turn(world.problem(429, "rate-limited"), REFUSED)
+
+    with pytest.raises(RateLimited):
+        world.tell(get)
+    assert len(world.asked) > 1
+
+
 def test_a_region_where_nobody_listens_is_passed_over_at_once(world: Any) -> None:
     world.regions |= {"eu": world.in_turn(REFUSED), "us": world.in_turn(world.written())}
 
