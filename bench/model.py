@@ -88,7 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--anew", action="store_true", help="forget the runs that are in the report")
     options = parser.parse_args()
     options.beds = [*BEDS] if options.bed == "both" else [options.bed]
-    options.calibrating = 4.0 if options.short else 6.0
+    options.calibrating = 4.0 if options.short else 10.0
     if options.short:
         options.rounds, options.seconds = 1, 12.0
     return options
@@ -151,7 +151,6 @@ def _run(load: float, pod: Pod, known: Costs, *, seconds: float, seed: int) -> p
         "sleeps": sent.sleeps,
         "measured": {name: sent.latency_s(name) for name in ("mean", *pages.PERCENTILES)},
         "evidence": asdict(sent.evidence) | {"slip_p99_ms": sent.figures["slip"]["p99_ms"]},
-        "realtime": pod.is_realtime(),
         "costs": asdict(known),
     }
     return run | {"predicted": _predictions(known, run)}

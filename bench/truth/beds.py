@@ -28,7 +28,7 @@ class Bed:
         return service(folder, entry, PYTHONPATH=_ROOT, **paced, **timed)
 
 
-_PACE = ((0.001, 0.4), (0.00012, 0.4), (0.0008, 0.4))  # split as the pod's own work is, and well above it
+_PACE = ((0.002, 0.4), (0.00024, 0.4), (0.0016, 0.4))  # split as the pod's own work is, and well above it
 
 BEDS = {
     "paced": Bed(

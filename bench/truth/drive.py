@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.truth.machine import BenchError, Evidence, Pod, evidence, pinned
+from bench.truth.machine import GENERATOR_PRIORITY, BenchError, Evidence, Pod, evidence, pinned
 
 WARM_UP_S = 3.0
 _KVCTL = str(Path(sys.executable).with_name("kvctl"))
@@ -48,7 +48,11 @@ def send(pod: Pod, *, rate: float, seconds: float, seed: int, options: tuple[str
     command += ["--warm-up", f"{WARM_UP_S:g}s", "--reads", "1", "--value-bytes", "2048", "--max-in-flight", "800"]
     command += ["--seed", str(seed), "--output", "json", *options]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=pinned(pod.cores.rest)
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=pinned(pod.cores.rest, GENERATOR_PRIORITY),
     ) as process:
         try:
             assert process.stderr
