@@ -1,7 +1,7 @@
 """What was found, as a table for the terminal, as JSON and as a page. Runs are plain dictionaries, as they are kept."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -14,6 +14,7 @@ _ABOUT = (
     "Written by `bench/model.py`; not to be edited. A real pod (`kvservice serve`, one event loop) answers reads of "
     "cached 2 KB values; `kvctl load` sends them, open loop. Load is the rate over what the pod can do."
 )
+_TRIALS = Path(__file__).with_name("trials.json")
 PERCENTILES = ("p50", "p95", "p99")
 PREDICTIONS = {
     "kvplan": "kvplan's prediction from what was measured before the run",
@@ -90,7 +91,20 @@ def page(runs: Sequence[Run], rules: Sequence[str], bars: dict[float, float]) ->
     for name, bed in BEDS.items():
         if of_bed := [run for run in runs if run["bed"] == name]:
             parts += _bed(bed, of_bed, bars)
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *_trials()]) + "\n"
+
+
+def _trials() -> Iterator[str]:
+    """What was measured before the paced bed was as it is."""
+    yield "## Earlier runs\n\nOf paced beds that were then changed, for the reasons given; the rules were these."
+    for trial in json.loads(_TRIALS.read_text()):
+        yield trial["why"]
+        yield _table(("round", "load", "p95 ms", "kvplan p95", "void"), map(_trial_row, trial["runs"]))
+
+
+def _trial_row(run: Run) -> list[str]:
+    p95 = f"{run['measured']['p95'] * 1000:.1f}"
+    return [str(run["round"]), f"{run['load']:g}", p95, f"{error(run, 'kvplan', 'p95'):+.1%}", "; ".join(run["void"])]
 
 
 def _bed(bed: Bed, runs: Sequence[Run], bars: dict[float, float]) -> list[str]:
