@@ -19,9 +19,9 @@ setup: .venv/ready ## Get everything the project needs: Python packages, Kuberne
 demo: setup ## The main job: a good release promoted, a bad one rolled back (KEEP=1 leaves it running)
 	@$(BIN)/kvctl demo $(if $(KEEP),--keep)
 
-# Three processes, whole folders each (see conftest.py): the end-to-end tests, in two folders, mostly wait.
+# Two processes, whole folders each (see conftest.py): the end-to-end tests mostly wait.
 test: setup ## All tests: unit, contract, integration, end to end
-	@$(BIN)/pytest -n 3 --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 test-long: setup ## The races and drills in their full counts, with progress
 	@$(BIN)/pytest -n 0 -s --long -m counted $(ARGS)

@@ -1,4 +1,4 @@
-"""One embedded cluster for each process that runs tests; a namespace and a KVCluster for each behaviour."""
+"""One embedded cluster for all behaviours; a namespace and a KVCluster for each."""
 
 import asyncio
 import itertools
@@ -9,24 +9,16 @@ import pytest
 
 from kvctl.demo import images
 from kvdev import cluster as embedded
-from kvdev.plane.claim import turn
 from world import REGIONS, Cluster, World
 
 _NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def world(worker_id: str) -> Iterator[World]:
-    name = f"e2e-{worker_id}"
-    asyncio.run(build_images())
-    yield World(asyncio.run(embedded.up(name, REGIONS)))
-    asyncio.run(embedded.down(name))
-
-
-async def build_images() -> None:
-    """One process after the other: they put them into one store."""
-    async with turn("e2e-images"):
-        images.build_all()
+def world() -> Iterator[World]:
+    images.build_all()
+    yield World(asyncio.run(embedded.up("e2e", REGIONS)))
+    asyncio.run(embedded.down("e2e"))
 
 
 @pytest.fixture
