@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="kvplan's predictions beside measured runs: 3 minutes a round")
     parser.add_argument("--bed", choices=[*BEDS, "both"], default="both", help="which pod (default: both, paced first)")
     defaults = ", ".join(f"{bed.rounds} of {name}" for name, bed in BEDS.items())
-    parser.add_argument("--rounds", type=int, help=f"of one run at each load (default: {defaults}: 25 + 7 minutes)")
+    parser.add_argument("--rounds", type=int, help=f"of one run at each load (default: {defaults}: 27 + 7 minutes)")
     parser.add_argument("--seconds", type=float, default=40.0, help="of each run (default: 40)")
     parser.add_argument(
         "--short", action="store_true", help="one round of short runs, to see that all works: 5 minutes"

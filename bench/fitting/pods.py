@@ -147,14 +147,17 @@ def simulated(file: Path, balancing: Balancing) -> Iterator[tuple[System, Mappin
     for number, system in enumerate(designed(balancing)):
         key = (balancing.value, number)
         if key not in known:
-            load = system.loads()["pod"]
-            count = round(min(REQUESTS, REQUESTS / 20 / (1 - load) ** 2))
-            played = run(system, requests=count, seed=number)
+            played = run(system, requests=enough(system, REQUESTS), seed=number)
             known[key] = {name: [played.quantile(p, name) for p in PERCENTILES] for name in played.names}
             with file.open("a") as out:
                 print(json.dumps([key, known[key]]), file=out)
-            print(f"{balancing.value} {number} load {load:.2f}", flush=True)
+            print(f"{balancing.value} {number} load {system.loads()['pod']:.2f}", flush=True)
         yield system, known[key]
+
+
+def enough(system: System, most: int) -> int:
+    """Requests to play: the busier the pods, the longer until what was is forgotten."""
+    return round(min(most, most / 20 / (1 - system.loads()["pod"]) ** 2))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from scipy.optimize import least_squares
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.fitting.pods import designed, gaps_of, pool_of
+from bench.fitting.pods import designed, enough, gaps_of, pool_of
 
 from kvplan.laws import Floats
 from kvplan.model.balancing import Waits
@@ -51,9 +51,9 @@ def found(balancing: Balancing) -> list[Held]:
 
 
 def _of(plain: System, number: int) -> list[Held]:
-    station, load = plain.stations[0], plain.loads()["pod"]
+    station = plain.stations[0]
     turning = replace(plain, stations=(replace(station, in_turns=True),))
-    requests = round(min(REQUESTS, REQUESTS / 20 / (1 - load) ** 2))
+    requests = enough(plain, REQUESTS)
     with_turns, without = (run(system, requests=requests, seed=number) for system in (turning, plain))
     waits = Waits(replace(pool_of(plain), in_turns=True))
     found = []

@@ -45,7 +45,7 @@ def read_inputs(data: Mapping[str, Any]) -> Inputs:
 
 def sentence(error: ValidationError, *, tags: Collection[str] = ()) -> str:
     """What is wrong with the first field that is: what was seen, and what was expected. `tags`: the kinds that a field
-    `event` may say an object is of."""
+    may say an object is of."""
     first = _meant(error.errors(include_url=False))
     path = ".".join(str(part) for part in first["loc"] if part not in tags and not _NOT_WRITTEN.search(str(part)))
     match first["type"]:
@@ -54,9 +54,9 @@ def sentence(error: ValidationError, *, tags: Collection[str] = ()) -> str:
         case "extra_forbidden":
             return f"{path} is no field that is known; expected one that is, perhaps it is misspelt"
         case "union_tag_not_found":
-            return f"{path}.event is missing; expected one of {', '.join(tags)}"
+            return f"{path}.{_tag_field(first)} is missing; expected one of {', '.join(tags)}"
         case "union_tag_invalid":
-            return f"{path}.event is {first['ctx']['tag']!r}; expected one of {', '.join(tags)}"
+            return f"{path}.{_tag_field(first)} is {first['ctx']['tag']!r}; expected one of {', '.join(tags)}"
         case "value_error":
             says = first["msg"].removeprefix("Value error, ")
             return f"{path}: {says}" if path else says
@@ -72,6 +72,10 @@ def _meant(errors: Sequence[ErrorDetails]) -> ErrorDetails:
     if _OR_RANGE in first["loc"] and isinstance(first["input"], Mapping):
         return errors[1]
     return first
+
+
+def _tag_field(error: ErrorDetails) -> str:
+    return str(error["ctx"]["discriminator"]).strip("'")
 
 
 def _seen(value: Any) -> str:

@@ -39,9 +39,9 @@ DRAWN, DRAWS = range(2)
 # A station; its pools lie one after the other. PLACE: where its pools are in a try. NEXT_POOL: round robin's. IN_TURNS:
 # 1 if it is served in turns. BUSY, WAITED: times in sum, of BEGUN services.
 POOLS, FIRST_POOL, BALANCING, PLACE, NEXT_POOL, IN_TURNS, BUSY, WAITED, BEGUN, STATION = range(10)
-# A pool: its idle servers, its queue and how many are in it, the requests in flight. If it is served in turns: how many
-# of this turn are still to be served, and those that were.
-IDLE, HEAD, TAIL, QUEUED, IN_FLIGHT, UNSERVED, DONE, LAST_DONE, POOL = range(9)
+# A pool: its idle servers, its queue, the requests in flight. If it is served in turns: the last job of this turn, and
+# those that were served in it.
+IDLE, HEAD, TAIL, IN_FLIGHT, LAST_OF_TURN, DONE, LAST_DONE, POOL = range(8)
 # A request: its class; from when its latency counts, nan until then; when its present try is given up; that try's
 # number from 1, 0 when decided; its latency.
 OF_CLASS, SINCE, DEADLINE, TRIED, LATENCY, REQUEST = range(6)
@@ -220,10 +220,9 @@ def _enter(cells: Ints, reals: Floats, now: float, job: int) -> None:
     reals[job + CAME] = now
     if cells[pool + IDLE] > 0:
         cells[pool + IDLE] -= 1
-        cells[pool + UNSERVED] = 1
+        cells[pool + LAST_OF_TURN] = job
         _begin_service(cells, reals, now, job)
         return
-    cells[pool + QUEUED] += 1
     _append(cells, pool + HEAD, job)
 
 
@@ -259,11 +258,10 @@ def _end_service(cells: Ints, reals: Floats, now: float, job: int) -> None:
     if cells[cells[cells[job + OF_STEP] + AT] + IN_TURNS]:
         _see_from_inside(cells, reals, now, job)
         _append(cells, pool + DONE, job)
-        cells[pool + UNSERVED] -= 1
-        if cells[pool + UNSERVED] > 0:
-            _serve_next(cells, reals, now, pool)
-        else:
+        if job == cells[pool + LAST_OF_TURN]:
             _push(cells, reals, now, LEFT, pool)
+        else:
+            _serve_next(cells, reals, now, pool)
         return
     _serve_next(cells, reals, now, pool)
     _leave(cells, reals, now, job)
@@ -290,7 +288,7 @@ def _leave_turn(cells: Ints, reals: Floats, now: float, pool: int) -> None:
     if cells[pool + DONE]:
         _push(cells, reals, now, LEFT, pool)
     else:
-        cells[pool + UNSERVED] = cells[pool + QUEUED]
+        cells[pool + LAST_OF_TURN] = cells[pool + TAIL]
         _serve_next(cells, reals, now, pool)
 
 
@@ -299,7 +297,6 @@ def _serve_next(cells: Ints, reals: Floats, now: float, pool: int) -> None:
     following = cells[pool + HEAD]
     if following:
         cells[pool + HEAD] = cells[following + BEHIND]
-        cells[pool + QUEUED] -= 1
         _begin_service(cells, reals, now, following)
     else:
         cells[pool + IDLE] += 1

@@ -22,17 +22,23 @@ def error(system: System, requests: int) -> float:
     return abs(predict(system, percentiles=[95], resolution=COARSE).latency.quantiles[95] / found - 1)
 
 
-@pytest.mark.counted
-@pytest.mark.parametrize("balancing", list(Balancing))
-def test_the_reads_p95_is_close_to_the_simulated_one(counted: Any, balancing: Balancing) -> None:
+def errors_of(counted: Any, name: str, systems: list[System]) -> tuple[list[float], list[float]]:
+    """From the arrival, and of some as pods see it."""
     requests = counted(300_000, 1_000_000)
-    systems = [drawn(balancing, SEED, number) for number in range(counted(3, 40))]
     errors = [error(system, requests) for system in counted.told(systems, "systems")]
     seen = [error(from_service(system), requests) for system in systems[: counted(1, 10)]]
     counted.tell(
-        f"{balancing}: {len(errors)} systems, |p95 error| median {np.median(errors):.1%}, worst {max(errors):.1%}; "
+        f"{name}: {len(errors)} systems, |p95 error| median {np.median(errors):.1%}, worst {max(errors):.1%}; "
         f"as pods see it, median {np.median(seen):.1%}, worst {max(seen):.1%}"
     )
+    return errors, seen
+
+
+@pytest.mark.counted
+@pytest.mark.parametrize("balancing", list(Balancing))
+def test_the_reads_p95_is_close_to_the_simulated_one(counted: Any, balancing: Balancing) -> None:
+    systems = [drawn(balancing, SEED, number) for number in range(counted(3, 40))]
+    errors, seen = errors_of(counted, f"{balancing}", systems)
     assert max(errors) <= MOST[balancing]
     assert max(seen) <= MOST[balancing]
     if balancing is Balancing.RANDOM:
@@ -42,14 +48,8 @@ def test_the_reads_p95_is_close_to_the_simulated_one(counted: Any, balancing: Ba
 @pytest.mark.counted
 @pytest.mark.parametrize("balancing", list(Balancing))
 def test_so_it_is_where_pods_answer_at_the_end_of_a_turn(counted: Any, balancing: Balancing) -> None:
-    requests = counted(300_000, 1_000_000)
     systems = [in_turns(drawn(balancing, SEED, number)) for number in range(100, 100 + counted(2, 20))]
-    errors = [error(system, requests) for system in counted.told(systems, "systems")]
-    seen = [error(from_service(system), requests) for system in systems[: counted(1, 10)]]
-    counted.tell(
-        f"{balancing} in turns: {len(errors)} systems, |p95 error| median {np.median(errors):.1%}, worst "
-        f"{max(errors):.1%}; as pods see it, median {np.median(seen):.1%}, worst {max(seen):.1%}"
-    )
+    errors, seen = errors_of(counted, f"{balancing} in turns", systems)
     assert max(errors) <= 0.10
     assert max(seen) <= 0.10
 
